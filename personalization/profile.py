@@ -1,0 +1,260 @@
+"""What is known of one person: what was declared, and what their behaviour taught. A value; change is a new value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from personalization.clock import DAY, HOUR, hour_of_week
+from personalization.messages import LogEntry
+from personalization.tenant import QuietHours
+from personalization.vocabulary import ENGAGED_TYPES, EventType, LogType, PersonalizationTrigger
+
+K = TypeVar("K")
+
+#: Behaviour loses half its weight in this time.
+HALF_LIFE = 28 * DAY
+#: Landmark of the forward decay, 2020-01-01T00:00:00Z.
+LANDMARK = 1_577_836_800 * 1_000_000
+#: The row type under which followers see a decision.
+DECIDED = "decided"
+
+_ENGAGED = frozenset(str(t) for t in ENGAGED_TYPES)
+_ENGAGEMENT = frozenset(str(t) for t in EventType)
+_PATTERN_EVIDENCE = 10.0
+_ENGAGEMENT_THRESHOLDS = (0.25, 0.5, 0.75)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContentPreferences:
+    topics: tuple[str, ...] = ()
+    tone: str | None = None
+    length: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingPreferences:
+    """preferred_hours: local hours 0..23."""
+
+    preferred_hours: tuple[int, ...] = ()
+    quiet_hours: QuietHours | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrequencyPreferences:
+    max_per_day: int | None = None
+    max_per_week: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consent:
+    """None = not said, the tenant's default holds.
+
+    channels           : False closes a channel for every message
+    marketing_channels : False closes it for promotional ones (an unsubscribe or complaint says so)
+    """
+
+    personalization: bool | None = None
+    learning: bool | None = None
+    marketing: bool | None = None
+    channels: Mapping[str, bool] = field(default_factory=dict)
+    marketing_channels: Mapping[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patterns:
+    """What the log taught of one person: forward-decayed counts (Cormode et al. 2009, exponential g).
+
+    A count at time t is stored as the sum of exp(lambda (t_i - LANDMARK)) and read as that sum times
+    exp(-lambda (t - LANDMARK)), so adding never touches old weight and late events find their place.
+
+    channels : channel -> event type (or "sent") -> weight
+    engaged  : local hour of week 0..167 -> weight of engagements
+    sent     : local hour of week -> weight of sends
+    monetary : decayed value of conversions; spend the undecayed one
+    """
+
+    channels: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    engaged: Mapping[int, float] = field(default_factory=dict)
+    sent: Mapping[int, float] = field(default_factory=dict)
+    frequency: float = 0.0
+    monetary: float = 0.0
+    spend: float = 0.0
+    events: int = 0
+    sends: int = 0
+    first_event_at: int | None = None
+    last_event_at: int | None = None
+    last_sent_at: int | None = None
+
+    def after(self, entry: LogEntry) -> Patterns:
+        """The patterns once this row of the log is known; rows that say nothing of behaviour change nothing."""
+        if entry.type == DECIDED or entry.type == LogType.ACTIVATED:
+            return self._after_send(entry, +1.0) if entry.active and entry.channel else self
+        if entry.type == LogType.DISCARDED:
+            return self._after_send(entry, -1.0) if entry.active and entry.channel else self
+        if entry.type in _ENGAGEMENT:
+            return self._after_engagement(entry)
+        return self
+
+    def _after_send(self, entry: LogEntry, sign: float) -> Patterns:
+        weight = sign * growth(entry.at)
+        return replace(
+            self,
+            channels=_added2(self.channels, entry.channel or "", "sent", weight),
+            sent=_added(self.sent, _local_hour(entry), weight),
+            sends=self.sends + int(sign),
+            last_sent_at=_latest(self.last_sent_at, entry.at) if sign > 0 else self.last_sent_at,
+        )
+
+    def _after_engagement(self, entry: LogEntry) -> Patterns:
+        weight = growth(entry.at)
+        value = entry.value if entry.type == EventType.CONVERTED and entry.value else 0.0
+        return replace(
+            self,
+            channels=_added2(self.channels, entry.channel, entry.type, weight) if entry.channel else self.channels,
+            engaged=_added(self.engaged, _local_hour(entry), weight) if entry.type in _ENGAGED else self.engaged,
+            frequency=self.frequency + weight,
+            monetary=self.monetary + weight * value,
+            spend=self.spend + value,
+            events=self.events + 1,
+            first_event_at=entry.at if self.first_event_at is None else min(self.first_event_at, entry.at),
+            last_event_at=_latest(self.last_event_at, entry.at),
+        )
+
+    def engaged_on(self, channel: str) -> float:
+        """Stored (undecayed) weight of engagements on a channel."""
+        counts = self.channels.get(channel, {})
+        return sum(weight for type_, weight in counts.items() if type_ in _ENGAGED)
+
+    def sent_on(self, channel: str) -> float:
+        return self.channels.get(channel, {}).get("sent", 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonalizationProfile:
+    """One person's profile. Declared sections come from callers, `patterns` from the log alone.
+
+    version     : grows by one with every declared change
+    learned_seq : the log is known up to here
+    """
+
+    tenant_id: str
+    user_ref: bytes
+    version: int = 0
+    created_at: int = 0
+    updated_at: int = 0
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    traits: Mapping[str, Any] = field(default_factory=dict)
+    language: str | None = None
+    timezone: str | None = None
+    content_preferences: ContentPreferences = field(default_factory=ContentPreferences)
+    channel_preferences: Mapping[str, float] = field(default_factory=dict)
+    timing_preferences: TimingPreferences = field(default_factory=TimingPreferences)
+    frequency_preferences: FrequencyPreferences = field(default_factory=FrequencyPreferences)
+    reachability: Mapping[str, bool] = field(default_factory=dict)
+    consent: Consent = field(default_factory=Consent)
+    patterns: Patterns = field(default_factory=Patterns)
+    learned_seq: int = 0
+    triggers: tuple[PersonalizationTrigger, ...] = ()
+
+    def after(self, entry: LogEntry) -> PersonalizationProfile:
+        """The profile once this row of the log is known. Applying a row twice is a mistake of the caller's."""
+        patterns = self.patterns.after(entry)
+        if patterns is self.patterns:
+            return replace(self, learned_seq=entry.seq)
+        learned = replace(self, patterns=patterns, learned_seq=entry.seq)
+        return replace(learned, triggers=tuple(dict.fromkeys((*self.triggers, *_crossed(self, learned, entry)))))
+
+    def due_triggers(self) -> tuple[PersonalizationTrigger, ...]:
+        """The reasons, gathered by `after` since loading, to look at this profile anew."""
+        return self.triggers
+
+    def allows(self, section: str, default: bool) -> bool:
+        """Whether consent to "personalization", "learning" or "marketing" is given; `default` where nothing was said."""
+        said = getattr(self.consent, section)
+        return default if said is None else bool(said)
+
+    def engagement_score(self, now: int) -> float:
+        """Posterior mean share of sends that were engaged with, Beta(1, 3) prior, in 0..1."""
+        fade = fading(now)
+        engaged = fade * sum(self.patterns.engaged.values())
+        sent = max(fade * sum(self.patterns.sent.values()), engaged)
+        return (engaged + 1.0) / (sent + 4.0)
+
+    def churn_risk(self, now: int) -> float | None:
+        """Chance that someone of this rhythm (Poisson, one pseudo-event) would have been heard of by now; None = no history."""
+        p = self.patterns
+        if p.first_event_at is None or p.last_event_at is None:
+            return None
+        span = max(p.last_event_at - p.first_event_at, DAY)
+        silence = max(now - p.last_event_at, 0)
+        return 1.0 - math.exp(-silence * p.events / (span + silence + DAY))
+
+    def lifetime_value(self) -> float | None:
+        """Observed spend per year of acquaintance, at least a quarter of a year; None = never bought."""
+        p = self.patterns
+        if not p.spend or p.first_event_at is None or p.last_event_at is None:
+            return None
+        return p.spend * 365 * DAY / max(p.last_event_at - p.first_event_at, 91 * DAY)
+
+    def confidence_level(self, now: int) -> float:
+        """Share of what is believed that evidence rather than the prior says, n / (n + 10)."""
+        n = fading(now) * (self.patterns.frequency + max(sum(self.patterns.sent.values()), 0.0))
+        return n / (n + 10.0)
+
+    def data_quality_score(self) -> float:
+        """Share of the sections a decision reads that are filled."""
+        filled = (
+            bool(self.attributes),
+            bool(self.traits),
+            self.language is not None,
+            self.timezone is not None,
+            bool(self.channel_preferences) or bool(self.patterns.channels),
+            bool(self.timing_preferences.preferred_hours) or bool(self.patterns.engaged),
+        )
+        return sum(filled) / len(filled)
+
+
+def growth(at: int) -> float:
+    """Forward-decay weight of something that happens at `at`."""
+    return 2.0 ** ((at - LANDMARK) / HALF_LIFE)
+
+
+def fading(now: int) -> float:
+    """What turns stored weights into counts as of `now`."""
+    return 2.0 ** ((LANDMARK - now) / HALF_LIFE)
+
+
+def _local_hour(entry: LogEntry) -> int:
+    return hour_of_week(entry.at, entry.zone_offset * (HOUR // 60))
+
+
+def _latest(known: int | None, at: int) -> int:
+    return at if known is None else max(known, at)
+
+
+def _added(counts: Mapping[K, float], key: K, weight: float) -> dict[K, float]:
+    return {**counts, key: counts.get(key, 0.0) + weight}
+
+
+def _added2(counts: Mapping[str, Mapping[str, float]], outer: str, inner: str, weight: float) -> dict[str, Mapping[str, float]]:
+    return {**counts, outer: _added(counts.get(outer, {}), inner, weight)}
+
+
+def _crossed(
+    before: PersonalizationProfile, now: PersonalizationProfile, entry: LogEntry
+) -> list[PersonalizationTrigger]:
+    """The triggers that this row sets off."""
+    triggers = [PersonalizationTrigger.USER_INTERACTION] if entry.type in _ENGAGEMENT else []
+    fade = fading(entry.at)
+    was, is_ = (fade * sum(p.patterns.engaged.values()) for p in (before, now))
+    if was < _PATTERN_EVIDENCE <= is_:
+        triggers.append(PersonalizationTrigger.BEHAVIORAL_PATTERN)
+    old, new = before.engagement_score(entry.at), now.engagement_score(entry.at)
+    if any((old < t) != (new < t) for t in _ENGAGEMENT_THRESHOLDS):
+        triggers.append(PersonalizationTrigger.ENGAGEMENT_THRESHOLD)
+    if entry.type in (EventType.UNSUBSCRIBED, EventType.COMPLAINED):
+        triggers.append(PersonalizationTrigger.PREDICTIVE_SIGNAL)
+    return triggers

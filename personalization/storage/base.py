@@ -1,0 +1,484 @@
+"""What the house may rely on from any store, whatever keeps the bytes.
+
+Every method may be called from any thread. Every write is atomic and durable when it returns (events after fsync,
+decisions after group commit). Reads see every write that returned before them. Methods block for the database only.
+A database that does not answer raises StorageUnavailable. Tenants never see each other's rows.
+
+Instants are microseconds since 1970 UTC; user_ref is 16 random bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from personalization.messages import LogEntry
+from personalization.profile import Consent, PersonalizationProfile
+from personalization.template import Template
+from personalization.tenant import FrequencyCap, TenantConfig
+
+
+# -- secrets ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TenantKeys:
+    """A tenant's data key and HMAC index key, both wrapped by the installation's key."""
+
+    tenant_id: str
+    wrapped_key: bytes
+    wrapped_index_key: bytes
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose key seals a value: a user's, or with user_ref None the tenant's own."""
+
+    keys: TenantKeys
+    user_ref: bytes | None = None
+    wrapped_key: bytes | None = None
+
+
+class Cipher(Protocol):
+    """Seals with AES-256-GCM under the owner's data key; AAD = tenant, user_ref, field. Thread-safe, never blocks."""
+
+    def new_tenant_keys(self, tenant_id: str) -> TenantKeys: ...
+
+    def new_user_key(self, keys: TenantKeys, user_ref: bytes) -> bytes:
+        """A fresh data key, wrapped by the tenant's."""
+        ...
+
+    def mac(self, keys: TenantKeys, purpose: str, data: bytes) -> bytes:
+        """32 bytes of HMAC-SHA256 under the tenant's index key; another purpose gives unrelated bytes."""
+        ...
+
+    def seal(self, owner: Owner, field: str, value: bytes) -> bytes: ...
+
+    def open(self, owner: Owner, field: str, sealed: bytes) -> bytes:
+        """Raises SealBroken when owner, field or bytes are not those of `seal`."""
+        ...
+
+
+# -- tenants and keys ------------------------------------------------------------------------------------------------
+
+
+class TenantStore(Protocol):
+    def create(self, tenant_id: str, at: int) -> bool:
+        """Make the tenant with fresh keys, config version 0 (the defaults) and log head 0. False when it exists."""
+        ...
+
+    def exists(self, tenant_id: str) -> bool: ...
+
+    def list(self) -> list[str]:
+        """Every tenant id, sorted."""
+        ...
+
+    def config(self, tenant_id: str, version: int | None = None) -> TenantConfig:
+        """That version of the configuration, the newest by default. Raises NotFound."""
+        ...
+
+    def save_config(self, tenant_id: str, config: TenantConfig, at: int) -> TenantConfig:
+        """Store `config` as version config.version + 1 and return it; appends a config_changed log row in the same
+        transaction. Raises Conflict when another version was saved since."""
+        ...
+
+    def secret(self, tenant_id: str, purpose: str) -> bytes:
+        """32 bytes that only this tenant has, stable for ever (holdout assignment, seeds)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiKeyRecord:
+    """digest: SHA-256 of the secret part."""
+
+    key_id: str
+    tenant_id: str
+    role: str
+    name: str
+    digest: bytes
+    created_at: int
+    expires_at: int | None = None
+    revoked_at: int | None = None
+
+
+class ApiKeyStore(Protocol):
+    def add(self, record: ApiKeyRecord) -> None: ...
+
+    def get(self, key_id: str) -> ApiKeyRecord | None: ...
+
+    def list(self, tenant_id: str, limit: int, after: str = "") -> list[ApiKeyRecord]:
+        """Unrevoked keys in order of key_id, those after `after`."""
+        ...
+
+    def revoke(self, tenant_id: str, key_id: str, at: int) -> bool:
+        """False when the tenant has no such unrevoked key."""
+        ...
+
+    def revoked_since(self, at: int) -> list[str]:
+        """key_ids of every tenant revoked at or after `at`."""
+        ...
+
+
+# -- users and profiles ----------------------------------------------------------------------------------------------
+
+
+class UserStore(Protocol):
+    """The only place that knows user ids: sealed, found through an HMAC. Keeps an in-process LRU of both directions."""
+
+    def resolve(self, tenant_id: str, user_ids: Iterable[str], at: int, create: bool = False) -> dict[str, bytes]:
+        """user_id -> user_ref of those known; with `create` the unknown ones get a fresh random pseudonym and data key.
+        Two callers who create the same id at once get the same pseudonym."""
+        ...
+
+    def reveal(self, tenant_id: str, user_refs: Iterable[bytes]) -> dict[bytes, str]:
+        """user_ref -> user_id of those known."""
+        ...
+
+
+class ProfileStore(Protocol):
+    """Profiles by pseudonym. Attributes are sealed at rest, the rest is plain."""
+
+    def load(self, tenant_id: str, user_refs: Iterable[bytes]) -> dict[bytes, PersonalizationProfile]:
+        """Those that exist."""
+        ...
+
+    def save(self, profile: PersonalizationProfile, source: str, at: int) -> PersonalizationProfile:
+        """Store the declared sections (never `patterns`, `learned_seq`, `triggers`) as version profile.version + 1 and
+        return the profile as stored (learned sections as they are in the store). Version 0 must not exist yet. One
+        profile_updated log row with body {"version", "source"} is appended in the same transaction; when the consent
+        differs from the stored one also a consent history row and a consent_changed log row.
+        Raises Conflict when the stored version is another one."""
+        ...
+
+    def save_many(self, profiles: Sequence[PersonalizationProfile], source: str, at: int) -> list[PersonalizationProfile | None]:
+        """`save` of many users of one tenant in one transaction, in order; None for each that met a version conflict."""
+        ...
+
+    def project(self, tenant_id: str, profiles: Sequence[PersonalizationProfile], seq: int, expected: int) -> bool:
+        """Store `patterns` and `learned_seq` of these (existing) profiles and move the checkpoint "projector" from
+        `expected` to `seq`, in one transaction. False, and nothing stored, when the checkpoint is not at `expected`.
+        Profiles whose row does not exist are skipped."""
+        ...
+
+    def scan(self, tenant_id: str, after: bytes | None, limit: int) -> list[PersonalizationProfile]:
+        """In order of user_ref, those after `after`; attributes are left out (empty)."""
+        ...
+
+    def consents(self, tenant_id: str, user_ref: bytes) -> list[tuple[int, str, Consent]]:
+        """(at, source, consent) oldest first."""
+        ...
+
+
+# -- templates -------------------------------------------------------------------------------------------------------
+
+
+class TemplateStore(Protocol):
+    def get(self, tenant_id: str, template_id: str, version: int | None = None) -> Template | None:
+        """That immutable version, the newest by default. A deleted template is found by version only.
+        Versions never change, so they are kept in an in-process LRU."""
+        ...
+
+    def save(self, template: Template) -> Template:
+        """Store as version template.version + 1 and return it. Version 0 means new: Conflict when the id is in use
+        (a deleted id starts again at the next unused version). Conflict when the newest version is another one."""
+        ...
+
+    def delete(self, tenant_id: str, template_id: str, at: int) -> bool: ...
+
+    def list(self, tenant_id: str, limit: int, after: str = "") -> list[Template]:
+        """Newest versions in order of template_id, those after `after`, without the deleted."""
+        ...
+
+    def versions(self, tenant_id: str, template_id: str, limit: int, before: int | None = None) -> list[Template]:
+        """Newest first."""
+        ...
+
+
+# -- the log ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileChange:
+    """What an event does to the declared sections, in the event's own transaction.
+
+    kind    : "withdraw_marketing" (channel None = all) or "unreachable"
+    """
+
+    user_ref: bytes
+    kind: str
+    channel: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewEvent:
+    """body: the event's canonical bytes, of which the store keeps a MAC; text and metadata are sealed together.
+
+    releases : the cited decision's cap reservation is released (a bounce)
+    """
+
+    event_id: str
+    type: str
+    user_ref: bytes
+    occurred_at: int
+    body: bytes
+    zone_offset: int = 0
+    decision_id: str | None = None
+    template_id: str | None = None
+    channel: str | None = None
+    name: str | None = None
+    value: float | None = None
+    currency: str | None = None
+    text: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    change: ProfileChange | None = None
+    releases: bool = False
+
+
+ACCEPTED, DUPLICATE, CONFLICT = "accepted", "duplicate", "conflict"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewDecision:
+    """record: the msgpack record, under 1 KB; values: what is sealed beside it; body: the request's canonical bytes.
+
+    caps      : the caps this send must keep; empty when it bypasses them
+    reserves  : whether the send takes a reservation at slot_at (every send but a transactional one)
+    """
+
+    decision_id: str
+    user_ref: bytes | None
+    decided_at: int
+    slot_at: int | None
+    action: str
+    mode: str
+    record: bytes
+    body: bytes
+    category: str
+    template_id: str | None = None
+    template_version: int | None = None
+    variant_id: str | None = None
+    channel: str | None = None
+    suppression: str | None = None
+    quality: float | None = None
+    zone_offset: int = 0
+    active: bool = True
+    values: bytes | None = None
+    reserves: bool = False
+    caps: tuple[FrequencyCap, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reservation:
+    slot_at: int
+    channel: str
+    category: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredDecision:
+    """A decision as it lies in the log; `values` opened. status: "active", "inactive" or "discarded"."""
+
+    seq: int
+    tenant_id: str
+    decision_id: str
+    user_ref: bytes | None
+    decided_at: int
+    slot_at: int | None
+    action: str
+    mode: str
+    category: str
+    template_id: str | None
+    template_version: int | None
+    variant_id: str | None
+    channel: str | None
+    zone_offset: int
+    status: str
+    record: bytes
+    values: bytes | None = None
+
+
+@dataclass(frozen=True)
+class DecisionOutcome:
+    """recorded: it is in the log now. repeated: an equal request with that id was recorded before. conflict: another
+    request has that id. lost: a cap is full; `reserved` has the user's fresh reservations, and nothing was stored."""
+
+    status: str
+    seq: int | None = None
+    reserved: tuple[Reservation, ...] = ()
+
+
+RECORDED, REPEATED, LOST = "recorded", "repeated", "lost"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A row that the engine itself appends. user_ref, channel, at and so on as in LogEntry."""
+
+    type: str
+    at: int
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Counts of one tenant over [since, until). series: one row a local day, oldest first.
+
+    arms : (holdout?, users, decisions, engaged decisions, sum over users of n², of n·k, of k²) for the lift, where a
+           user has n active sends and k of them engaged
+    """
+
+    decisions: int = 0
+    sends: int = 0
+    suppressions: Mapping[str, int] = field(default_factory=dict)
+    events: Mapping[str, int] = field(default_factory=dict)
+    revenue: float = 0.0
+    attributed_revenue: float = 0.0
+    engaged_sends: int = 0
+    converted_sends: int = 0
+    quality_mean: float | None = None
+    qualities: tuple[float, ...] = ()
+    series: tuple[Mapping[str, Any], ...] = ()
+    arms: tuple[tuple[bool, int, int, int, float, float, float], ...] = ()
+
+
+class LogStore(Protocol):
+    """The tenant's one gapless sequence of events and decisions.
+
+    A sequence number is taken from log_heads inside the appending transaction, so sequence order is commit order.
+    Concurrent appends are group-committed: a caller that finds others waiting commits for them too. A failing append
+    fails its own caller only.
+    """
+
+    def append_events(self, tenant_id: str, events: Sequence[NewEvent], at: int) -> list[str]:
+        """ACCEPTED, DUPLICATE (same event_id, same body) or CONFLICT (same event_id, another body) for each, in order,
+        also within one call. Accepted ones are durable (fsync), their changes applied (consent history included), a
+        bare profile made for users without one."""
+        ...
+
+    def append_decisions(self, tenant_id: str, decisions: Sequence[NewDecision]) -> list[DecisionOutcome]:
+        """One outcome each, in order; earlier ones of the call count for the caps of later ones. Caps are checked under
+        the tenant's log_heads row lock in the transaction that appends."""
+        ...
+
+    def append_marks(self, tenant_id: str, marks: Sequence[Mark], at: int) -> int:
+        """Append the engine's own rows; the new head."""
+        ...
+
+    def activate(self, tenant_id: str, decision_id: str, at: int) -> StoredDecision:
+        """Let an inactive decision into learning: status active, one "activated" row carrying user_ref, channel, template,
+        zone_offset, `at` = slot_at and body {"seq": the decision's}. An active one stays as it is, without a row.
+        Raises NotFound, or Conflict when it was discarded."""
+        ...
+
+    def discard(self, tenant_id: str, decision_id: str, at: int) -> StoredDecision:
+        """Take a decision out: status discarded, reservation released, one "discarded" row as for `activate`, whose
+        `active` says what it was before. A discarded one stays as it is. Raises NotFound."""
+        ...
+
+    def heads(self) -> dict[str, int]:
+        """tenant_id -> number of the newest row."""
+        ...
+
+    def read(self, tenant_id: str, after: int, limit: int) -> list[LogEntry]:
+        """The rows after `after` in sequence order, without a gap."""
+        ...
+
+    def decision(self, tenant_id: str, decision_id: str) -> StoredDecision | None: ...
+
+    def decisions(self, tenant_id: str, decision_ids: Iterable[str]) -> dict[str, StoredDecision]:
+        """Those that exist; `record` is empty and `values` None, for the checks of citing events."""
+        ...
+
+    def reserved(self, tenant_id: str, user_refs: Iterable[bytes], since: int, until: int) -> dict[bytes, list[Reservation]]:
+        """Unreleased reservations with slot_at in [since, until), of users that have any."""
+        ...
+
+    def timeline(self, tenant_id: str, user_ref: bytes, limit: int, before: int | None = None) -> list[LogEntry]:
+        """The user's rows, newest first, those with seq < before."""
+        ...
+
+    def summary(self, tenant_id: str, since: int, until: int, zone: str) -> Summary:
+        """By decided_at and occurred_at. `engaged` = cited by an opened, clicked, converted or replied event."""
+        ...
+
+
+# -- what followers keep ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Immutable policy parameters of one model. snapshot_id grows over the whole installation."""
+
+    snapshot_id: int
+    tenant_id: str
+    model_id: str
+    seq: int
+    created_at: int
+    body: bytes
+
+
+class SnapshotStore(Protocol):
+    def publish(self, tenant_id: str, model_id: str, seq: int, at: int, body: bytes) -> Snapshot: ...
+
+    def get(self, tenant_id: str, snapshot_id: int) -> Snapshot | None: ...
+
+    def newest(self, after: int = 0) -> list[Snapshot]:
+        """The newest of each (tenant, model) among those with snapshot_id > after, in order of snapshot_id."""
+        ...
+
+    def prune(self, before: int) -> int:
+        """Delete those created before `before` that are not the newest of their model; how many."""
+        ...
+
+
+class CheckpointStore(Protocol):
+    def load(self, tenant_id: str, follower: str) -> tuple[int, bytes] | None: ...
+
+    def save(self, tenant_id: str, follower: str, seq: int, body: bytes) -> None: ...
+
+
+class Election(Protocol):
+    """Who of several processes is the learner."""
+
+    def hold(self) -> bool:
+        """Try to be, or stay, the leader; True while it is so. Never blocks for long. Where one process owns the store
+        (SQLite, memory) always True; on PostgreSQL a session advisory lock, lost with its connection."""
+        ...
+
+    def release(self) -> None: ...
+
+
+# -- all together ----------------------------------------------------------------------------------------------------
+
+
+class Life(Protocol):
+    def ping(self) -> None:
+        """Raises StorageUnavailable when the database does not answer."""
+        ...
+
+    def schema(self) -> str:
+        """Where the schema stands: "empty", "older" or "head"."""
+        ...
+
+    def migrate(self) -> None:
+        """Bring the schema to head under an advisory or file lock; several processes may call it at once."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """The rooms of one store, and its life: open -> (use) -> close."""
+
+    tenants: TenantStore
+    keys: ApiKeyStore
+    users: UserStore
+    profiles: ProfileStore
+    templates: TemplateStore
+    log: LogStore
+    snapshots: SnapshotStore
+    checkpoints: CheckpointStore
+    election: Election
+    life: Life

@@ -1,0 +1,112 @@
+"""A tenant's configuration: what it wants learned, when it may send, how much it may explore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from personalization.clock import DAY, HOUR
+from personalization.vocabulary import (
+    Aggregation,
+    ConsentDefault,
+    LearningMode,
+    ServiceLevel,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardSpec:
+    """The tenant's success metric.
+
+    weights   : event type, or "custom:<name>", -> its worth in reward units
+    wait_time : microseconds after the slot's time until the reward is final
+    default   : the reward when nothing weighted happens
+    """
+
+    weights: Mapping[str, float] = field(default_factory=lambda: {"clicked": 1.0, "converted": 5.0, "unsubscribed": -5.0})
+    wait_time: int = 24 * HOUR
+    default: float = 0.0
+    aggregation: Aggregation = Aggregation.FIRST_PER_TYPE
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrequencyCap:
+    """At most `limit` sends in any window of `period` microseconds; "*" stands for every channel or category."""
+
+    limit: int
+    period: int
+    channel: str = "*"
+    category: str = "*"
+
+    def covers(self, channel: str, category: str) -> bool:
+        return self.channel in ("*", channel) and self.category in ("*", category)
+
+    def admits(self, reserved: Iterable[int], at: int) -> bool:
+        """Whether one more send at `at` leaves every half-open window of length `period` with at most `limit`.
+
+        reserved : slot times of the sends this cap covers, past and future, in any order. O(n log n).
+
+        >>> FrequencyCap(limit=1, period=10).admits([0], 9), FrequencyCap(limit=1, period=10).admits([0], 10)
+        (False, True)
+        """
+        if self.limit <= 0:
+            return False
+        near = sorted([slot for slot in reserved if abs(slot - at) < self.period] + [at])
+        return all(last - first >= self.period for first, last in zip(near, near[self.limit :], strict=False))
+
+
+@dataclass(frozen=True)
+class QuietHours:
+    """Local minutes of the day, half-open, may wrap over midnight; equal ends mean the whole day."""
+
+    start: int
+    end: int
+
+    def contains(self, minute_of_day: int) -> bool:
+        if self.start < self.end:
+            return self.start <= minute_of_day < self.end
+        return minute_of_day >= self.start or minute_of_day < self.end
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelSpec:
+    """cost in the tenant's currency per message; max_length in characters of the text, None = no limit."""
+
+    cost: float = 0.0
+    max_length: int | None = None
+
+
+DEFAULT_CHANNELS: Mapping[str, ChannelSpec] = {
+    "email": ChannelSpec(cost=0.001),
+    "push": ChannelSpec(max_length=240),
+    "in_app": ChannelSpec(),
+    "sms": ChannelSpec(cost=0.05, max_length=480),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TenantConfig:
+    """One immutable version of a tenant's configuration (DEFAULTS where nothing was said)."""
+
+    version: int = 0
+    service_level: ServiceLevel = ServiceLevel.ENTERPRISE
+    learning_mode: LearningMode = LearningMode.ONLINE
+    exploration: float = 0.1
+    holdout: float = 0.0
+    holdout_no_send: float = 0.0
+    min_quality_score: float = 0.0
+    default_language: str = "en"
+    timezone: str = "UTC"
+    currency: str = "EUR"
+    consent_default: ConsentDefault = ConsentDefault.GRANTED
+    reward: RewardSpec = field(default_factory=RewardSpec)
+    frequency_caps: tuple[FrequencyCap, ...] = ()
+    quiet_hours: QuietHours | None = None
+    channels: Mapping[str, ChannelSpec] = field(default_factory=lambda: dict(DEFAULT_CHANNELS))
+
+    def channel(self, name: str) -> ChannelSpec:
+        return self.channels.get(name) or DEFAULT_CHANNELS.get(name) or ChannelSpec()
+
+
+#: How long a send may wait for its slot unless the request says otherwise.
+DEFAULT_SEND_WINDOW = DAY
