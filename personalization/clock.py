@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -109,3 +110,33 @@ def hour_of_week(at: int, offset: int) -> int:
     0
     """
     return ((at + offset) // HOUR + 72) % 168
+
+
+_DURATION = re.compile(r"P(?:(\d{1,6})W)?(?:(\d{1,6})D)?(?:T(?:(\d{1,7})H)?(?:(\d{1,8})M)?(?:(\d{1,9}(?:\.\d{1,6})?)S)?)?")
+_UNITS = (7 * DAY, DAY, HOUR, MINUTE, SECOND)
+
+
+def length_of(duration: str) -> int:
+    """Microseconds of an ISO 8601 duration of weeks, days, hours, minutes and seconds. Raises ValueError.
+
+    >>> length_of("PT24H") == length_of("P1D") == DAY
+    True
+    """
+    found = _DURATION.fullmatch(duration)
+    if found is None or duration.endswith(("P", "T")):
+        raise ValueError(f"{duration!r} is not a duration like PT24H or P1D")
+    return sum(round(float(amount) * unit) for amount, unit in zip(found.groups(), _UNITS, strict=True) if amount)
+
+
+def duration(length: int) -> str:
+    """The shortest ISO 8601 text of that many microseconds.
+
+    >>> duration(DAY), duration(36 * HOUR), duration(1_500_000), duration(0)
+    ('P1D', 'P1DT12H', 'PT1.5S', 'PT0S')
+    """
+    days, rest = divmod(length, DAY)
+    hours, rest = divmod(rest, HOUR)
+    minutes, rest = divmod(rest, MINUTE)
+    clock = f"{hours}H" * (hours > 0) + f"{minutes}M" * (minutes > 0) + f"{rest / SECOND:g}S" * (rest > 0)
+    text = f"{days}D" * (days > 0) + f"T{clock}" * (clock != "")
+    return f"P{text}" if text else "PT0S"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from personalization.errors import FieldError
 from personalization.template import Variant
 from personalization.vocabulary import Category, EventType, Priority
 
@@ -45,19 +46,20 @@ class PersonalizationRequest:
 
     def immediate(self, category: str) -> bool:
         """Whether the send window is now rather than the next 24 hours."""
-        return (
-            self.require_real_time
-            or category == Category.TRANSACTIONAL
-            or self.priority in (Priority.URGENT, Priority.CRITICAL)
-        )
+        return self.require_real_time or category == Category.TRANSACTIONAL or self.priority in (Priority.URGENT, Priority.CRITICAL)
 
 
 @dataclass(frozen=True)
 class PersonalizationResponse:
-    """The answer document, JSON-ready; `created` is False when a repeated decision_id found its recorded decision."""
+    """The answer document, JSON-ready.
+
+    created        : False when a repeated decision_id found its recorded decision
+    quality_failed : no variant reached the quality asked for
+    """
 
     document: Mapping[str, Any]
     created: bool = True
+    quality_failed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,3 +111,12 @@ class LogEntry:
     def reward_key(self) -> str:
         """The key under which a tenant's reward weights know this row."""
         return f"custom:{self.name}" if self.type == EventType.CUSTOM else self.type
+
+
+@dataclass(frozen=True)
+class EventsReceipt:
+    """What became of a list of events: counts, and (index, errors) of each that was not taken."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[tuple[int, list[FieldError]]] = field(default_factory=list)

@@ -136,7 +136,7 @@ class Patterns:
 class PersonalizationProfile:
     """One person's profile. Declared sections come from callers, `patterns` from the log alone.
 
-    version     : grows by one with every declared change
+    version     : grows by one with every declared change; 0 = nothing declared yet, only behaviour is known
     learned_seq : the log is known up to here
     """
 
@@ -166,6 +166,11 @@ class PersonalizationProfile:
             return replace(self, learned_seq=entry.seq)
         learned = replace(self, patterns=patterns, learned_seq=entry.seq)
         return replace(learned, triggers=tuple(dict.fromkeys((*self.triggers, *_crossed(self, learned, entry)))))
+
+    @property
+    def declared(self) -> bool:
+        """Whether callers know this profile; without a declaration it holds behaviour alone."""
+        return self.version > 0
 
     def due_triggers(self) -> tuple[PersonalizationTrigger, ...]:
         """The reasons, gathered by `after` since loading, to look at this profile anew."""
@@ -219,12 +224,12 @@ class PersonalizationProfile:
 
 def growth(at: int) -> float:
     """Forward-decay weight of something that happens at `at`."""
-    return 2.0 ** ((at - LANDMARK) / HALF_LIFE)
+    return math.exp2((at - LANDMARK) / HALF_LIFE)
 
 
 def fading(now: int) -> float:
     """What turns stored weights into counts as of `now`."""
-    return 2.0 ** ((LANDMARK - now) / HALF_LIFE)
+    return math.exp2((LANDMARK - now) / HALF_LIFE)
 
 
 def _local_hour(entry: LogEntry) -> int:
@@ -243,9 +248,7 @@ def _added2(counts: Mapping[str, Mapping[str, float]], outer: str, inner: str, w
     return {**counts, outer: _added(counts.get(outer, {}), inner, weight)}
 
 
-def _crossed(
-    before: PersonalizationProfile, now: PersonalizationProfile, entry: LogEntry
-) -> list[PersonalizationTrigger]:
+def _crossed(before: PersonalizationProfile, now: PersonalizationProfile, entry: LogEntry) -> list[PersonalizationTrigger]:
     """The triggers that this row sets off."""
     triggers = [PersonalizationTrigger.USER_INTERACTION] if entry.type in _ENGAGEMENT else []
     fade = fading(entry.at)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from personalization.errors import MisconfiguredError
 
@@ -16,9 +17,16 @@ PRODUCTION, DEVELOPMENT, DEMO = "production", "development", "demo"
 MINIMUM_SECRET_BYTES = 32
 
 
+class RateLimit(NamedTuple):
+    """So many calls of one principal in so many seconds."""
+
+    calls: int
+    seconds: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the operator decided. `encryption_keys`: (id, 32 bytes), newest first; `rate_limit`: requests a second."""
+    """What the operator decided. `encryption_keys`: (id, 32 bytes), newest first."""
 
     app_env: str = PRODUCTION
     database_url: str = ""
@@ -27,7 +35,7 @@ class Settings:
     jwt_secret_key: str | None = None
     jwt_issuer: str = "personalization"
     encryption_keys: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
-    rate_limit: float = 1000.0
+    rate_limit: RateLimit = RateLimit(1000, 1)
     data_dir: Path | None = None
     port: int = 8000
     log_level: str = "INFO"
@@ -49,7 +57,9 @@ class Settings:
         """What is too weak for production, each sentence with its mend."""
         found = []
         if not self.jwt_secret_key or len(self.jwt_secret_key.encode()) < MINIMUM_SECRET_BYTES:
-            found.append(f"JWT_SECRET_KEY is missing or under {MINIMUM_SECRET_BYTES} bytes: set it to the output of `openssl rand -hex 32`")
+            found.append(
+                f"JWT_SECRET_KEY is missing or under {MINIMUM_SECRET_BYTES} bytes: set it to the output of `openssl rand -hex 32`"
+            )
         if not self.encryption_keys:
             found.append("ENCRYPTION_KEYS is missing: set it to `k1:$(openssl rand -base64 32)`")
         return found
@@ -102,12 +112,12 @@ def _encryption_keys(text: str) -> tuple[tuple[str, bytes], ...]:
     return tuple(keys)
 
 
-def _rate(text: str) -> float:
-    """Requests a second of "1000/second", "60/minute", "5 per hour"."""
+def _rate(text: str) -> RateLimit:
+    """Of "1000/second", "60/minute", "5 per hour"."""
     found = re.fullmatch(r"\s*(\d+)\s*(?:/|per)\s*(second|minute|hour|day)s?\s*", text)
     if not found or int(found[1]) == 0:
         raise MisconfiguredError(f"RATE_LIMIT={text!r} is not like 1000/second")
-    return int(found[1]) / {"second": 1, "minute": 60, "hour": 3600, "day": 86400}[found[2]]
+    return RateLimit(int(found[1]), {"second": 1, "minute": 60, "hour": 3600, "day": 86400}[found[2]])
 
 
 def _port(text: str) -> int:

@@ -18,48 +18,6 @@ from personalization.profile import Consent, PersonalizationProfile
 from personalization.template import Template
 from personalization.tenant import FrequencyCap, TenantConfig
 
-
-# -- secrets ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class TenantKeys:
-    """A tenant's data key and HMAC index key, both wrapped by the installation's key."""
-
-    tenant_id: str
-    wrapped_key: bytes
-    wrapped_index_key: bytes
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Whose key seals a value: a user's, or with user_ref None the tenant's own."""
-
-    keys: TenantKeys
-    user_ref: bytes | None = None
-    wrapped_key: bytes | None = None
-
-
-class Cipher(Protocol):
-    """Seals with AES-256-GCM under the owner's data key; AAD = tenant, user_ref, field. Thread-safe, never blocks."""
-
-    def new_tenant_keys(self, tenant_id: str) -> TenantKeys: ...
-
-    def new_user_key(self, keys: TenantKeys, user_ref: bytes) -> bytes:
-        """A fresh data key, wrapped by the tenant's."""
-        ...
-
-    def mac(self, keys: TenantKeys, purpose: str, data: bytes) -> bytes:
-        """32 bytes of HMAC-SHA256 under the tenant's index key; another purpose gives unrelated bytes."""
-        ...
-
-    def seal(self, owner: Owner, field: str, value: bytes) -> bytes: ...
-
-    def open(self, owner: Owner, field: str, sealed: bytes) -> bytes:
-        """Raises SealBroken when owner, field or bytes are not those of `seal`."""
-        ...
-
-
 # -- tenants and keys ------------------------------------------------------------------------------------------------
 
 
@@ -107,16 +65,16 @@ class ApiKeyStore(Protocol):
 
     def get(self, key_id: str) -> ApiKeyRecord | None: ...
 
-    def list(self, tenant_id: str, limit: int, after: str = "") -> list[ApiKeyRecord]:
-        """Unrevoked keys in order of key_id, those after `after`."""
-        ...
-
     def revoke(self, tenant_id: str, key_id: str, at: int) -> bool:
         """False when the tenant has no such unrevoked key."""
         ...
 
     def revoked_since(self, at: int) -> list[str]:
         """key_ids of every tenant revoked at or after `at`."""
+        ...
+
+    def list(self, tenant_id: str, limit: int, after: str = "") -> list[ApiKeyRecord]:
+        """Unrevoked keys in order of key_id, those after `after`."""
         ...
 
 
@@ -145,9 +103,10 @@ class ProfileStore(Protocol):
 
     def save(self, profile: PersonalizationProfile, source: str, at: int) -> PersonalizationProfile:
         """Store the declared sections (never `patterns`, `learned_seq`, `triggers`) as version profile.version + 1 and
-        return the profile as stored (learned sections as they are in the store). Version 0 must not exist yet. One
-        profile_updated log row with body {"version", "source"} is appended in the same transaction; when the consent
-        differs from the stored one also a consent history row and a consent_changed log row.
+        return the profile as stored (learned sections as they are in the store). Version 0 is that of no
+        profile and of a bare one. One profile_updated log row with body {"version", "source"} is appended in the same
+        transaction; when the consent differs from the stored one also a consent history row and a consent_changed log
+        row of the same body.
         Raises Conflict when the stored version is another one."""
         ...
 
@@ -186,12 +145,12 @@ class TemplateStore(Protocol):
 
     def delete(self, tenant_id: str, template_id: str, at: int) -> bool: ...
 
-    def list(self, tenant_id: str, limit: int, after: str = "") -> list[Template]:
-        """Newest versions in order of template_id, those after `after`, without the deleted."""
+    def versions(self, tenant_id: str, template_id: str, limit: int, before: int | None = None) -> list[Template]:
+        """Newest first; none of a deleted template."""
         ...
 
-    def versions(self, tenant_id: str, template_id: str, limit: int, before: int | None = None) -> list[Template]:
-        """Newest first."""
+    def list(self, tenant_id: str, limit: int, after: str = "") -> list[Template]:
+        """Newest versions in order of template_id, those after `after`, without the deleted."""
         ...
 
 
@@ -353,7 +312,7 @@ class LogStore(Protocol):
     def append_events(self, tenant_id: str, events: Sequence[NewEvent], at: int) -> list[str]:
         """ACCEPTED, DUPLICATE (same event_id, same body) or CONFLICT (same event_id, another body) for each, in order,
         also within one call. Accepted ones are durable (fsync), their changes applied (consent history included), a
-        bare profile made for users without one."""
+        bare profile of version 0 made for users without one. A change that changes nothing leaves the version as it is."""
         ...
 
     def append_decisions(self, tenant_id: str, decisions: Sequence[NewDecision]) -> list[DecisionOutcome]:

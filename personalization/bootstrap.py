@@ -1,0 +1,281 @@
+"""The only chooser of implementations: from Settings to a house that runs."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import secrets
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from flask import Flask
+
+from personalization import __version__, telemetry
+from personalization.api import create_api
+from personalization.cache import CachedProfiles
+from personalization.clock import Clock, SystemClock
+from personalization.core import Answer, Ask, DeepPersonalizationEngine, PersonalizationOrchestrator
+from personalization.errors import MisconfiguredError, NotFound, StorageUnavailable
+from personalization.models.registry import PolicyBook
+from personalization.operations.learner import Followers, Learner, Projector
+from personalization.profile import PersonalizationProfile
+from personalization.sealing import Cipher
+from personalization.security.cipher import EnvelopeCipher, PlainCipher
+from personalization.service import PersonalizationService
+from personalization.settings import DEVELOPMENT, MINIMUM_SECRET_BYTES, Settings, settings_from
+from personalization.storage.base import ApiKeyStore, Storage
+from personalization.storage.memory import open_memory_storage
+from personalization.storage.sql.lock import ProcessLock
+from personalization.storage.sql.open import open_sql_storage
+from personalization.vocabulary import FallbackReason
+
+log = logging.getLogger(__name__)
+
+#: How long a starting process waits for the SQLite file to become free, in seconds (gunicorn's graceful timeout).
+_LOCK_WAIT = 30.0
+#: A tenant seen once is not looked up again.
+_TENANTS_KEPT = 10_000
+
+
+@dataclass
+class House:
+    """All rooms of one process, wired. `start` before use, `close` at the end; both may be called twice."""
+
+    settings: Settings
+    storage: Storage
+    clock: Clock
+    profiles: CachedProfiles
+    book: PolicyBook
+    engine: DeepPersonalizationEngine
+    orchestrator: PersonalizationOrchestrator[Ask, Answer]
+    lock: ProcessLock | None = None
+    followers: Followers = field(init=False)
+    _services: dict[str, PersonalizationService] = field(default_factory=dict)
+    _guard: Lock = field(default_factory=Lock)
+    _started_in: int = 0
+
+    def __post_init__(self) -> None:
+        self.projector = Projector(self.storage, self.profiles, self._learned)
+        self.learner = Learner(self.storage, self.book, self.clock)
+        self.followers = Followers(self.storage, self.profiles, self.book, self.projector, self.learner)
+
+    @property
+    def keys(self) -> ApiKeyStore:
+        return self.storage.keys
+
+    def start(self) -> None:
+        """Load the newest policies and follow the log, in this process."""
+        if self._started_in == os.getpid():
+            return
+        self._started_in = os.getpid()
+        self.book.refresh()
+        self.followers.start()
+
+    def close(self) -> None:
+        """Answer what waits, keep what was learned, let go of the store."""
+        if self._started_in == os.getpid():
+            self._started_in = 0
+            self.orchestrator.close()
+            self.followers.close()
+        self.storage.life.close()
+        if self.lock is not None:
+            self.lock.release()
+
+    def service(self, tenant_id: str) -> PersonalizationService:
+        """Raises NotFound for an unknown tenant."""
+        found = self._services.get(tenant_id)
+        if found is None:
+            if not self.storage.tenants.exists(tenant_id):
+                raise NotFound("tenant")
+            with self._guard:
+                found = self._services.setdefault(tenant_id, self._new_service(tenant_id))
+        return found
+
+    def tenant_exists(self, tenant_id: str) -> bool:
+        return tenant_id in self._services or self.storage.tenants.exists(tenant_id)
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Whether this process should get requests, and what each part says."""
+        checks: dict[str, Any] = {}
+        try:
+            self.storage.life.ping()
+            checks["database"] = "ok"
+            checks["schema"] = self.storage.life.schema()
+        except StorageUnavailable as away:
+            checks["database"] = str(away)
+        if checks.get("schema") == "older":
+            checks["schema"] = "older: run `personalization migrate`"
+        ready = checks["database"] == "ok" and checks["schema"] == "head" and self._started_in == os.getpid()
+        return ready, {"status": "ready" if ready else "not ready", "checks": checks}
+
+    def health(self) -> dict[str, Any]:
+        ready, answer = self.ready()
+        return {
+            "status": "healthy" if ready else "degraded",
+            "checks": answer["checks"],
+            "version": __version__,
+            "environment": self.settings.app_env,
+            "queues": self.orchestrator.depths(),
+        }
+
+    def stats(self, tenant_id: str) -> dict[str, Any]:
+        """Of this process since it started, the tenant's log and models apart."""
+        return {
+            "tenant_id": tenant_id,
+            "log_head": self.storage.log.heads().get(tenant_id, 0),
+            "models": len(self.book.models(tenant_id)),
+            "queues": self.orchestrator.depths(),
+            "cache_hit_ratio": telemetry.cache_hit_ratio(),
+        }
+
+    def _new_service(self, tenant_id: str) -> PersonalizationService:
+        return PersonalizationService(
+            tenant_id,
+            storage=self.storage,
+            profiles=self.profiles,
+            book=self.book,
+            engine=self.engine,
+            orchestrator=self.orchestrator,
+            clock=self.clock,
+            wake=self.followers.wake,
+        )
+
+    def _learned(self, tenant_id: str, profiles: list[PersonalizationProfile]) -> None:
+        service = self._services.get(tenant_id)
+        if service is not None:
+            service.profiles_learned(profiles)
+
+
+def build_house(settings: Settings, clock: Clock | None = None, storage: Storage | None = None) -> House:
+    """Wire a house. Without `storage` it opens the database of the settings, made or migrated where that may be done
+    unasked, and takes the lock of a SQLite file. Raises MisconfiguredError."""
+    clock = clock or SystemClock()
+    lock = None
+    if storage is None:
+        settings = with_secrets(settings)
+        lock = _locked(settings, clock)
+        storage = opened_storage(settings, clock)
+    profiles = CachedProfiles(storage.profiles, clock)
+    book = PolicyBook(storage.snapshots)
+    engine = DeepPersonalizationEngine(storage, profiles, book, clock, _new_id)
+    orchestrator = PersonalizationOrchestrator(engine.decide, _late, clock)
+    return House(
+        settings=settings,
+        storage=storage,
+        clock=clock,
+        profiles=profiles,
+        book=book,
+        engine=engine,
+        orchestrator=orchestrator,
+        lock=lock,
+    )
+
+
+def memory_house(settings: Settings | None = None, clock: Clock | None = None, cipher: Cipher | None = None) -> House:
+    """A house that forgets: for tests and for replaying logs."""
+    clock = clock or SystemClock()
+    storage = open_memory_storage(cipher or PlainCipher())
+    settings = settings or Settings(app_env=DEVELOPMENT, jwt_secret_key=secrets.token_hex(MINIMUM_SECRET_BYTES))
+    return build_house(settings, clock, storage)
+
+
+def opened_storage(settings: Settings, clock: Clock) -> Storage:
+    """The settings' database: an empty one is brought to head, an older one too unless in production."""
+    storage = open_sql_storage(settings.database_url, EnvelopeCipher(settings.encryption_keys), clock)
+    state = storage.life.schema()
+    if state == "empty" or (state == "older" and settings.relaxed):
+        storage.life.migrate()
+    return storage
+
+
+def with_secrets(settings: Settings) -> Settings:
+    """In demo and development the missing secrets, made once and kept in the state folder; in production none are made.
+
+    Raises MisconfiguredError saying what is weak and how to mend it.
+    """
+    if not settings.relaxed:
+        weak = settings.weaknesses()
+        if weak:
+            raise MisconfiguredError("Production does not start: " + "; ".join(weak) + ". `personalization doctor` tells more.")
+        return settings
+    if not settings.weaknesses():
+        return settings
+    kept = _kept_secrets(settings.secrets_file)
+    return replace(
+        settings,
+        jwt_secret_key=settings.jwt_secret_key or kept["jwt_secret_key"],
+        encryption_keys=settings.encryption_keys or (("local", b64decode(kept["encryption_key"])),),
+    )
+
+
+def create_app(settings: Settings | None = None, house: House | None = None) -> Flask:
+    """The WSGI application: `gunicorn 'app:create_app()'`."""
+    house = house or build_house(settings or settings_from())
+    logging.basicConfig(level=house.settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    app = Flask("personalization")
+    app.extensions["personalization"] = house
+    create_api(app, house)
+    if house.storage.life.schema() == "head":
+        house.start()
+        os.register_at_fork(after_in_child=house.start)
+    atexit.register(house.close)
+    return app
+
+
+def create_personalization_service(
+    tenant_id: str, config: Mapping[str, Any] | None = None, settings: Settings | None = None
+) -> PersonalizationService:
+    """A service for Python callers, in this process, on the settings' database (SQLite in the state folder by default).
+
+    config : a patch of the tenant's configuration, as PATCH /management/config takes it
+    """
+    house = build_house(settings or replace(settings_from(), app_env=DEVELOPMENT))
+    house.storage.tenants.create(tenant_id, house.clock.now())
+    house.start()
+    atexit.register(house.close)
+    service = house.service(tenant_id)
+    if config:
+        service.patch_config(config)
+    return service
+
+
+def _locked(settings: Settings, clock: Clock) -> ProcessLock | None:
+    if not settings.sqlite:
+        return None
+    path = Path(settings.database_url.removeprefix("sqlite:///"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = ProcessLock(path.with_suffix(path.suffix + ".lock"), clock)
+    lock.acquire(_LOCK_WAIT)
+    return lock
+
+
+def _kept_secrets(path: Path) -> dict[str, str]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = {
+        "jwt_secret_key": secrets.token_hex(MINIMUM_SECRET_BYTES),
+        "encryption_key": b64encode(secrets.token_bytes(MINIMUM_SECRET_BYTES)).decode(),
+    }
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(made, file)
+        return made
+    except FileExistsError:
+        try:
+            kept = json.loads(path.read_text())
+            return {name: kept[name] for name in made}
+        except (ValueError, KeyError) as broken:
+            raise MisconfiguredError(f"{path} does not hold the secrets of this installation; restore it or remove it") from broken
+
+
+def _new_id() -> str:
+    return os.urandom(16).hex()
+
+
+def _late(ask: Ask) -> Ask:
+    return replace(ask, fallback=FallbackReason.DEADLINE)

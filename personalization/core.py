@@ -1,0 +1,410 @@
+"""The heart of the house: the engine that decides. Orchestration (queues, deadlines, threads) is in orchestration.py.
+
+A decision's way: who (pseudonym, profile) -> which message (plan) -> what is feasible -> draw -> text -> log -> answer.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from personalization import telemetry
+from personalization.cache import CachedProfiles
+from personalization.clock import DAY, MINUTE, Clock, utc_offset, zone
+from personalization.deciding.assembly import CODE, Decided, decide_many, fallen_back, record_of, refused
+from personalization.deciding.document import document, slot_at
+from personalization.deciding.feasible import Capabilities, Question, caps_of, prepare
+from personalization.deciding.planning import Plan, plan_of
+from personalization.deciding.record import MILLE, Record, decode_record, encode_record
+from personalization.deciding.replay import Replay, replay
+from personalization.deciding.stages import PolicyOf
+from personalization.errors import Conflict, KeyReused, NotFound, PersonalizationError, StorageUnavailable
+from personalization.messages import PersonalizationRequest, PersonalizationResponse
+from personalization.models.registry import PolicyBook
+from personalization.orchestration import PersonalizationOrchestrator
+from personalization.profile import PersonalizationProfile
+from personalization.storage.base import (
+    CONFLICT,
+    LOST,
+    REPEATED,
+    NewDecision,
+    Storage,
+    StoredDecision,
+)
+from personalization.template import ANY_LOCALE, Template, Variant
+from personalization.tenant import TenantConfig
+from personalization.vocabulary import Action, Category, FallbackReason, Suppression
+
+__all__ = ["Ask", "DeepPersonalizationEngine", "PersonalizationOrchestrator", "PersonalizationProfile"]
+
+#: How often a decision whose reservation was taken by another is computed anew.
+_RECOMPUTATIONS = 2
+_PLANS_KEPT = 4_096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """A request on its way. arrived: monotonic seconds; fallback: why the baseline must do, when something failed already."""
+
+    request: PersonalizationRequest
+    level: str
+    capabilities: Capabilities
+    arrived: float
+    fallback: FallbackReason | None = None
+
+
+#: What becomes of an ask: an answer, or why there is none.
+Answer = PersonalizationResponse | PersonalizationError
+
+
+@dataclass
+class _Case:
+    """One ask being worked on: the question grows fresh counts, the answer comes at the end."""
+
+    ask: Ask
+    template: Template
+    question: Question
+    answer: Answer | None = None
+
+
+class DeepPersonalizationEngine:
+    """Decides, records and answers. Thread-safe; blocks for the store only.
+
+    new_id : makes a decision_id that was never used
+    """
+
+    def __init__(
+        self, storage: Storage, profiles: CachedProfiles, book: PolicyBook, clock: Clock, new_id: Callable[[], str]
+    ) -> None:
+        self._storage, self._profiles, self._book, self._clock, self._new_id = storage, profiles, book, clock, new_id
+        self._plans: OrderedDict[object, Plan] = OrderedDict()
+
+    def decide(self, asks: Sequence[Ask]) -> list[Answer]:
+        """One answer an ask, in order; decisions of one tenant are recorded in one transaction."""
+        answers: list[Answer | None] = [None] * len(asks)
+        tenants: dict[str, list[int]] = defaultdict(list)
+        for i, ask in enumerate(asks):
+            tenants[ask.request.tenant_id].append(i)
+        for tenant_id, members in tenants.items():
+            try:
+                found = self._decide(tenant_id, [asks[i] for i in members])
+            except PersonalizationError as error:
+                found = [error] * len(members)
+            for i, answer in zip(members, found, strict=True):
+                answers[i] = answer
+        return [answer for answer in answers if answer is not None]
+
+    def stored(self, tenant_id: str, decision_id: str) -> tuple[StoredDecision, Record]:
+        """Raises NotFound."""
+        found = self._storage.log.decision(tenant_id, decision_id)
+        if found is None:
+            raise NotFound("decision")
+        return found, decode_record(found.record)
+
+    def recall(self, stored: StoredDecision, record: Record) -> dict[str, Any]:
+        """The document that the decision's first answer was."""
+        sealed = msgspec.msgpack.decode(stored.values) if stored.values else {}
+        config = self._storage.tenants.config(stored.tenant_id, record.config_version)
+        template = self._recalled_template(stored, sealed)
+        plan = self._plan(template, config, record.language, tuple(c.name for c in record.inputs.channels), stored.category)
+        known = [stored.user_ref] if stored.user_ref is not None else []
+        user_ids = list(self._storage.users.reveal(stored.tenant_id, known).values())
+        chosen = record.outcome.chosen
+        personalized = None
+        if chosen is not None and record.render:
+            candidate = record.inputs.candidates[chosen.variant]
+            personalized = plan.variant(candidate.variant_id).compiled.render(
+                sealed.get("used", {}),
+                locale=record.language if candidate.locale == ANY_LOCALE else candidate.locale,
+                zone=zone(record.zone),
+                now=record.inputs.now,
+                currency=config.currency,
+            )
+        return document(
+            record,
+            decision_id=stored.decision_id,
+            user_id=user_ids[0] if user_ids else None,
+            original=_original(template, plan),
+            personalized=personalized,
+            policy_of=partial(self._book.get, stored.tenant_id),
+            names=sealed.get("names", {}),
+        )
+
+    def digest(self, record: Record) -> str:
+        """A hash of the recorded inputs: equal inputs, equal digest."""
+        return blake2b(msgspec.msgpack.encode(record.inputs), digest_size=16).hexdigest()
+
+    def replay(self, tenant_id: str, record: Record) -> Replay:
+        return replay(record, CODE, partial(self._book.get, tenant_id))
+
+    # -- one tenant's asks -------------------------------------------------------------------------------------------
+
+    def _decide(self, tenant_id: str, asks: Sequence[Ask]) -> list[Answer]:
+        cases = self._cases(tenant_id, asks)
+        waiting = [case for case in cases if isinstance(case, _Case)]
+        self._reserve(tenant_id, waiting)
+        for attempt in range(_RECOMPUTATIONS + 2):
+            if waiting:
+                waiting = self._attempt(tenant_id, waiting, exhausted=attempt > _RECOMPUTATIONS)
+        return [_answer(case) for case in cases]
+
+    def _cases(self, tenant_id: str, asks: Sequence[Ask]) -> list[_Case | PersonalizationError]:
+        """Who asks, and about which message."""
+        now = self._clock.now()
+        config = self._storage.tenants.config(tenant_id)
+        wanted = {ask.request.user_id for ask in asks if ask.request.user_id is not None}
+        refs = self._storage.users.resolve(tenant_id, wanted, now, create=True) if wanted else {}
+        cached = {ref for ref in refs.values() if (tenant_id, ref) in self._profiles}
+        profiles = self._profiles.load(tenant_id, refs.values()) if refs else {}
+        salt = self._storage.tenants.secret(tenant_id, "assignment")
+        cases: list[_Case | PersonalizationError] = []
+        for ask in asks:
+            ref = refs.get(ask.request.user_id) if ask.request.user_id is not None else None
+            try:
+                cases.append(self._case(ask, config, now, salt, ref, profiles.get(ref) if ref else None, ref in cached))
+            except PersonalizationError as error:
+                cases.append(error)
+        return cases
+
+    def _case(
+        self,
+        ask: Ask,
+        config: TenantConfig,
+        now: int,
+        salt: bytes,
+        user_ref: bytes | None,
+        profile: PersonalizationProfile | None,
+        cache_hit: bool,
+    ) -> _Case:
+        request = ask.request
+        template = self._template(request)
+        language = request.language or (profile.language if profile else None) or config.default_language
+        plan = self._plan(template, config, language, request.channels, request.category or template.category)
+        decision_id = request.decision_id or _from_key(salt, request.idempotency_key) or self._new_id()
+        question = Question(
+            request=request,
+            decision_id=decision_id,
+            seed=blake2b(decision_id.encode(), key=salt, digest_size=16).digest(),
+            now=now,
+            config=config,
+            level=ask.level,
+            capabilities=ask.capabilities,
+            plan=plan,
+            model_id=plan.model_id,
+            snapshot_id=self._book.current(request.tenant_id, plan.model_id).snapshot_id,
+            user_ref=user_ref,
+            profile=profile,
+            bucket=1.0 if user_ref is None else _bucket(salt, user_ref),
+            values=_values(profile, request.context),
+            cache_hit=cache_hit,
+        )
+        return _Case(ask, template, question)
+
+    def _reserve(self, tenant_id: str, cases: Sequence[_Case]) -> None:
+        """Give the capped ones their users' reservations."""
+        capped = [(case, case.question.user_ref, caps_of(case.question)) for case in cases]
+        periods = [cap.period for _, user_ref, caps in capped if user_ref is not None for cap in caps]
+        if not periods:
+            return
+        users = {user_ref for _, user_ref, caps in capped if user_ref is not None and caps}
+        since = cases[0].question.now - max(periods)
+        until = max(_latest(case.question) for case in cases) + max(periods)
+        reserved = self._storage.log.reserved(tenant_id, users, since, until)
+        for case, user_ref, caps in capped:
+            if user_ref in reserved and caps:
+                case.question = replace(case.question, reserved=reserved[user_ref])
+
+    def _attempt(self, tenant_id: str, cases: Sequence[_Case], exhausted: bool) -> list[_Case]:
+        """Decide and record; the cases whose reservation was lost come back with fresh counts."""
+        policy_of: PolicyOf = partial(self._book.get, tenant_id)
+        ready = [
+            (case, decided, self._record(case, decided, policy_of)) for case, decided in self._decided(cases, policy_of, exhausted)
+        ]
+        appended = self._storage.log.append_decisions(tenant_id, [_new_decision(*one) for one in ready])
+        lost = []
+        for (case, decided, record), outcome in zip(ready, appended, strict=True):
+            if outcome.status == LOST:
+                case.question = replace(case.question, reserved=outcome.reserved)
+                lost.append(case)
+            elif outcome.status == CONFLICT:
+                case.answer = _reused(case.ask.request)
+            elif outcome.status == REPEATED:
+                recalled = self.recall(*self.stored(tenant_id, case.question.decision_id))
+                case.answer = PersonalizationResponse(recalled, created=False)
+            else:
+                case.answer = _response(case, decided, record, policy_of)
+        return lost
+
+    def _decided(self, cases: Sequence[_Case], policy_of: PolicyOf, exhausted: bool) -> list[tuple[_Case, Decided]]:
+        """The cases that can be decided, and how; the others have their answer."""
+        ready, prepared = [], []
+        for case in cases:
+            try:
+                prepared.append(prepare(case.question))
+                ready.append(case)
+            except PersonalizationError as error:
+                case.answer = error
+        decided = decide_many([case.question for case in ready], prepared, policy_of)
+        return [(case, _settled(case, one, exhausted)) for case, one in zip(ready, decided, strict=True)]
+
+    def _record(self, case: _Case, decided: Decided, policy_of: PolicyOf) -> Record:
+        milliseconds = round((self._clock.monotonic() - case.ask.arrived) * 1e3, 3)
+        return record_of(case.question, decided, policy_of, milliseconds)
+
+    # -- messages ----------------------------------------------------------------------------------------------------
+
+    def _template(self, request: PersonalizationRequest) -> Template:
+        if request.template_id is None:
+            return _inline(request)
+        template = self._storage.templates.get(request.tenant_id, request.template_id)
+        if template is None:
+            raise NotFound("template")
+        return template
+
+    def _recalled_template(self, stored: StoredDecision, sealed: Mapping[str, Any]) -> Template:
+        if stored.template_id is None:
+            return msgspec.convert(sealed["template"], Template)
+        template = self._storage.templates.get(stored.tenant_id, stored.template_id, stored.template_version)
+        if template is None:
+            raise NotFound("template")
+        return template
+
+    def _plan(self, template: Template, config: TenantConfig, language: str, channels: tuple[str, ...], category: str) -> Plan:
+        """Plans of stored templates and of recent inline contents are kept."""
+        what = (template.template_id, template.version) if template.template_id else msgspec.json.encode(template.variants)
+        key = (template.tenant_id, what, config.version, language, channels, category)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = plan_of(replace(template, category=category), config, language, channels)
+            while len(self._plans) > _PLANS_KEPT:
+                self._plans.popitem(last=False)
+        return plan
+
+
+def _settled(case: _Case, decided: Decided, exhausted: bool) -> Decided:
+    """A send that lost its reservation once too often, or came too late, becomes what is safe."""
+    if decided.outcome.chosen is None:
+        return decided
+    if exhausted:
+        return refused(decided, Suppression.FREQUENCY_CAPPED, _soonest(case.question))
+    if case.ask.fallback is not None:
+        return fallen_back(case.question, decided.prepared, case.ask.fallback)
+    return decided
+
+
+def _new_decision(case: _Case, decided: Decided, record: Record) -> NewDecision:
+    question, chosen, inputs = case.question, record.outcome.chosen, record.inputs
+    at = None if chosen is None else slot_at(inputs, chosen)
+    named = question.request.decision_id is not None or question.request.idempotency_key is not None
+    candidate = None if chosen is None else inputs.candidates[chosen.variant]
+    counted = at is not None and question.user_ref is not None
+    return NewDecision(
+        decision_id=question.decision_id,
+        user_ref=question.user_ref,
+        decided_at=question.now,
+        slot_at=at,
+        action=Action.SUPPRESS if chosen is None else Action.SEND,
+        mode=record.mode,
+        record=encode_record(record),
+        body=msgspec.json.encode(replace(question.request, idempotency_key=None)) if named else b"",
+        category=question.plan.category,
+        template_id=record.template_id,
+        template_version=record.template_version,
+        variant_id=candidate.variant_id if candidate else None,
+        channel=inputs.channels[chosen.channel].name if chosen else None,
+        suppression=inputs.refusal,
+        quality=candidate.quality / MILLE if candidate else None,
+        zone_offset=utc_offset(question.now if at is None else at, decided.prepared.zone) // MINUTE,
+        active=question.request.activate,
+        values=_sealed(case, decided),
+        reserves=counted and question.plan.category != Category.TRANSACTIONAL,
+        caps=caps_of(question) if counted else (),
+    )
+
+
+def _response(case: _Case, decided: Decided, record: Record, policy_of: PolicyOf) -> PersonalizationResponse:
+    telemetry.DECISIONS.labels(Action.SUPPRESS if record.outcome.chosen is None else Action.SEND, record.mode).inc()
+    if record.fallback is not None:
+        telemetry.FALLBACKS.labels(record.fallback).inc()
+    answer = document(
+        record,
+        decision_id=case.question.decision_id,
+        user_id=case.ask.request.user_id,
+        original=_original(case.template, case.question.plan),
+        personalized=decided.personalized,
+        policy_of=policy_of,
+        names=decided.prepared.names,
+    )
+    return PersonalizationResponse(answer, quality_failed=decided.prepared.quality_failed)
+
+
+def _answer(case: _Case | PersonalizationError) -> Answer:
+    if isinstance(case, PersonalizationError):
+        return case
+    return case.answer or StorageUnavailable("the decision was not recorded")
+
+
+def _inline(request: PersonalizationRequest) -> Template:
+    variants = request.variants or (Variant(variant_id="content", content={ANY_LOCALE: dict(request.content or {})}),)
+    return Template(
+        tenant_id=request.tenant_id,
+        template_id="",
+        version=0,
+        name="inline",
+        variants=variants,
+        baseline_variant_id=variants[0].variant_id,
+        category=request.category or Category.PROMOTIONAL,
+    )
+
+
+def _original(template: Template, plan: Plan) -> Mapping[str, str]:
+    """The baseline as it was written, in the locale chosen for this person."""
+    locale = plan.variant(template.baseline_variant_id).locale
+    baseline = next(v for v in template.variants if v.variant_id == template.baseline_variant_id)
+    return baseline.content[locale]
+
+
+def _values(profile: PersonalizationProfile | None, context: Mapping[str, Any]) -> dict[str, Any]:
+    return {**context, "user": {**profile.traits, **profile.attributes} if profile else {}}
+
+
+def _sealed(case: _Case, decided: Decided) -> bytes | None:
+    """What the answer can be made from again, beside the record: values, inline content, feature names."""
+    kept: dict[str, Any] = {}
+    if decided.used is not None:
+        kept["used"] = decided.used
+    if not case.template.template_id:
+        kept["template"] = msgspec.to_builtins(case.template)
+    if case.ask.request.explain:
+        kept["names"] = decided.prepared.names
+    return msgspec.msgpack.encode(kept) if kept else None
+
+
+def _bucket(salt: bytes, user_ref: bytes) -> float:
+    return int.from_bytes(blake2b(user_ref, key=salt, digest_size=8).digest(), "big") / 2**64
+
+
+def _from_key(salt: bytes, key: str | None) -> str | None:
+    return None if key is None else blake2b(b"idempotency:" + key.encode(), key=salt, digest_size=16).hexdigest()
+
+
+def _reused(request: PersonalizationRequest) -> PersonalizationError:
+    if request.decision_id is None:
+        return KeyReused()
+    return Conflict(f"The decision_id {request.decision_id} was used for another request; choose a new one.")
+
+
+def _latest(question: Question) -> int:
+    window = question.request.send_window
+    return window.latest if window and window.latest is not None else question.now + DAY
+
+
+def _soonest(question: Question) -> int | None:
+    """When the first of the user's caps lets go."""
+    return min((r.slot_at + cap.period for cap in caps_of(question) for r in question.reserved), default=None)

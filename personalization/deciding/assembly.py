@@ -1,0 +1,130 @@
+"""From a prepared question and its draw to the record: the last pure step of a decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from personalization import __version__
+from personalization.deciding.feasible import Prepared, Question
+from personalization.deciding.forecast import forecast
+from personalization.deciding.record import FORMAT, Outcome, Record
+from personalization.deciding.stages import PolicyOf, draw_many
+from personalization.errors import MissingVariables, RenderingFailed
+from personalization.vocabulary import FallbackReason, Mode, Suppression
+
+#: What a replay compares: another code version may rightly decide otherwise.
+CODE = __version__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """A decision before it is recorded. personalized: the rendered text; used: the values it was rendered from."""
+
+    prepared: Prepared
+    outcome: Outcome
+    fallback: FallbackReason | None = None
+    personalized: dict[str, str] | None = None
+    used: dict[str, Any] | None = None
+
+
+def decide_many(questions: list[Question], prepared: list[Prepared], policy_of: PolicyOf) -> list[Decided]:
+    """Draw and render. A draw or text that fails becomes the baseline, marked as fallback."""
+    try:
+        outcomes = draw_many([one.inputs for one in prepared], policy_of)
+    except Exception:  # a broken model must not cost the message; each is tried alone
+        return [_alone(question, one, policy_of) for question, one in zip(questions, prepared, strict=True)]
+    return [_rendered(*case) for case in zip(questions, prepared, outcomes, strict=True)]
+
+
+def _alone(question: Question, prepared: Prepared, policy_of: PolicyOf) -> Decided:
+    try:
+        return _rendered(question, prepared, draw_many([prepared.inputs], policy_of)[0])
+    except Exception:
+        return fallen_back(question, prepared, FallbackReason.MODEL)
+
+
+def fallen_back(question: Question, prepared: Prepared, reason: FallbackReason) -> Decided:
+    """The baseline instead, which needs no model; suppressed as ineligible when even its text fails."""
+    inputs = msgspec.structs.replace(prepared.inputs, forced="baseline", stages=0, exploration=0, features=())
+    safe = replace(prepared, inputs=inputs, mode=Mode.FALLBACK, trains=False, strategies=())
+    decided = Decided(prepared=safe, outcome=draw_many([inputs], _no_policy)[0], fallback=reason)
+    try:
+        return _with_text(question, decided)
+    except (RenderingFailed, MissingVariables):
+        return refused(decided, Suppression.INELIGIBLE)
+
+
+def refused(decided: Decided, reason: Suppression, retry_at: int | None = None) -> Decided:
+    """The same decision with nothing feasible any more."""
+    inputs = msgspec.structs.replace(
+        decided.prepared.inputs, refusal=reason, retry_at=retry_at, candidates=(), channels=(), features=()
+    )
+    return Decided(
+        prepared=replace(decided.prepared, inputs=inputs, trains=False, strategies=()),
+        outcome=draw_many([inputs], _no_policy)[0],
+        fallback=decided.fallback,
+    )
+
+
+def _rendered(question: Question, prepared: Prepared, outcome: Outcome) -> Decided:
+    try:
+        return _with_text(question, Decided(prepared=prepared, outcome=outcome))
+    except (RenderingFailed, MissingVariables):
+        return fallen_back(question, prepared, FallbackReason.RENDERING)
+
+
+def _with_text(question: Question, decided: Decided) -> Decided:
+    chosen = decided.outcome.chosen
+    if chosen is None or not question.request.render:
+        return decided
+    candidate = decided.prepared.inputs.candidates[chosen.variant]
+    compiled = question.plan.variant(candidate.variant_id).compiled
+    used = compiled.used(question.values)
+    text = compiled.render(
+        used,
+        locale=_text_locale(candidate.locale, question.plan.language),
+        zone=decided.prepared.zone,
+        now=question.now,
+        currency=question.config.currency,
+    )
+    return replace(decided, personalized=text, used=used)
+
+
+def _text_locale(locale: str, language: str) -> str:
+    return language if locale == "und" else locale
+
+
+def _no_policy(model_id: str, snapshot_id: int) -> Any:
+    raise AssertionError("a baseline or a refusal reads no policy")
+
+
+def record_of(question: Question, decided: Decided, policy_of: PolicyOf, milliseconds: float) -> Record:
+    prepared, request = decided.prepared, question.request
+    counts = policy_of(question.model_id, question.snapshot_id).counts if question.capabilities.forecast else {}
+    return Record(
+        format=FORMAT,
+        code=CODE,
+        inputs=prepared.inputs,
+        outcome=decided.outcome,
+        mode=prepared.mode,
+        level=question.level,
+        trains=prepared.trains and decided.outcome.chosen is not None and decided.fallback is None,
+        config_version=question.config.version,
+        template_id=question.plan.template_id,
+        template_version=question.plan.template_version,
+        language=question.plan.language,
+        zone=prepared.zone.key,
+        forecast=forecast(counts, question.profile if question.capabilities.forecast else None, question.now),
+        strategies=prepared.strategies,
+        recommendations=prepared.recommendations,
+        constraints=prepared.constraints,
+        fallback=decided.fallback,
+        known=question.profile is not None and question.profile.declared,
+        render=request.render,
+        explain=request.explain,
+        cache_hit=question.cache_hit,
+        milliseconds=milliseconds,
+    )

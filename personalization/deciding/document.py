@@ -1,0 +1,109 @@
+"""The answer to a decision, made from its record alone, so that the first answer and a later look agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from personalization.clock import rfc3339, zone
+from personalization.deciding.explanation import explanation, triple_document
+from personalization.deciding.record import MILLE, Inputs, Outcome, Record, Triple
+from personalization.deciding.slots import slot_time
+from personalization.deciding.stages import PolicyOf
+from personalization.vocabulary import Action
+
+_SENTENCES = {
+    "unknown_user": "Create a profile for this user, so that language, zone and behaviour count.",
+    "anonymous": "Pass a user_id, so that preferences, consent and frequency caps can be kept.",
+    "no_timezone": "Set the profile's timezone, so that hours are the person's own.",
+    "no_language": "Set the profile's language, so that the right words are chosen.",
+    "one_variant": "Add a second variant, so that there is something to learn.",
+    "quality_below": "No variant reached min_quality_score, so the baseline was returned: fill variables, shorten or translate.",
+}
+
+
+def document(
+    record: Record,
+    *,
+    decision_id: str,
+    user_id: str | None,
+    original: Mapping[str, str],
+    personalized: Mapping[str, str] | None,
+    policy_of: PolicyOf,
+    names: Mapping[int, str],
+) -> dict[str, Any]:
+    """The JSON-ready answer. personalized is None when suppressed or not to be rendered; names: feature key -> name."""
+    inputs, outcome = record.inputs, record.outcome
+    chosen, place = outcome.chosen, zone(record.zone)
+    quality = None if chosen is None else inputs.candidates[chosen.variant].quality / MILLE
+    answer: dict[str, Any] = {
+        "decision_id": decision_id,
+        "user_id": user_id,
+        "action": Action.SUPPRESS if chosen is None else Action.SEND,
+        "suppression": _suppression(record),
+        "template_id": record.template_id,
+        "template_version": record.template_version,
+        "variant_id": None if chosen is None else inputs.candidates[chosen.variant].variant_id,
+        "personalized_content": personalized,
+        "original_content": original,
+        "language": record.language if chosen is None else _spoken(record, chosen),
+        "optimal_channels": optimal_channels(inputs, outcome),
+        "optimal_timing": None if chosen is None else rfc3339(slot_at(inputs, chosen), place),
+        "strategies_applied": list(record.strategies),
+        "personalization_level": record.level,
+        "quality_score": quality,
+        "confidence_score": outcome.confidence,
+        "predicted_engagement": dict(zip(("open", "click", "convert", "unsubscribe"), record.forecast, strict=True)),
+        "propensity": {
+            "send": outcome.send,
+            "variant": outcome.variant,
+            "channel": outcome.channel,
+            "timing": outcome.timing,
+            "joint": outcome.joint,
+        },
+        "policy": {
+            "model_id": inputs.model_id,
+            "version": str(inputs.snapshot_id),
+            "mode": record.mode,
+            "profile": "known" if record.known else "unknown",
+        },
+        "recommendations": [_SENTENCES[code] for code in record.recommendations],
+        "fallback": record.fallback is not None,
+        "fallback_reason": record.fallback,
+        "cache_hit": record.cache_hit,
+        "processing_time_ms": record.milliseconds,
+    }
+    if outcome.shadow is not None:
+        answer["shadow"] = triple_document(record, outcome.shadow)
+    if record.explain:
+        answer["explanation"] = explanation(record, policy_of, names)
+    return answer
+
+
+def slot_at(inputs: Inputs, chosen: Triple) -> int:
+    return slot_time(inputs.earliest, inputs.first_hour, chosen.slot)
+
+
+def optimal_channels(inputs: Inputs, outcome: Outcome) -> list[str]:
+    """Names the chosen variant may go by, best first, the chosen one first; empty when suppressed."""
+    if outcome.chosen is None:
+        return []
+    mask = inputs.candidates[outcome.chosen.variant].channels
+    ranked = sorted(
+        (i for i in range(len(inputs.channels)) if mask >> i & 1),
+        key=lambda i: (i != outcome.chosen.channel, -inputs.channels[i].mean, i),  # type: ignore[union-attr]
+    )
+    return [inputs.channels[i].name for i in ranked]
+
+
+def _suppression(record: Record) -> dict[str, Any] | None:
+    inputs = record.inputs
+    if record.outcome.chosen is not None:
+        return None
+    retry = None if inputs.retry_at is None else rfc3339(inputs.retry_at, zone(record.zone))
+    return {"reason": inputs.refusal, "retry_at": retry}
+
+
+def _spoken(record: Record, chosen: Triple) -> str:
+    locale = record.inputs.candidates[chosen.variant].locale
+    return record.language if locale == "und" else locale

@@ -1,0 +1,373 @@
+"""The feasible set, built before anything is drawn: which (variant, channel, slot) triples this message may take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from personalization.clock import DAY, zone
+from personalization.deciding.features import Quantised, gathered, moment_features, profile_features
+from personalization.deciding.planning import Plan
+from personalization.deciding.preferences import channel_belief, slot_beliefs
+from personalization.deciding.record import Candidate, ChannelOption, Constraint, Inputs
+from personalization.deciding.slots import Slots, next_open, slots_of
+from personalization.deciding.stages import CHANNEL, TIMING, VARIANT
+from personalization.errors import MissingVariables
+from personalization.messages import PersonalizationRequest
+from personalization.profile import PersonalizationProfile
+from personalization.storage.base import Reservation
+from personalization.tenant import DEFAULT_SEND_WINDOW, FrequencyCap, QuietHours, TenantConfig
+from personalization.vocabulary import Category, ConsentDefault, LearningMode, Mode, Strategy, Suppression
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What takes part in a decision at a service level."""
+
+    variant_policy: bool = False
+    forecast: bool = False
+    send_time: bool = False
+    channel_choice: bool = False
+    emotion: bool = False
+    fast_learning: bool = False
+    allocation: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One decision to make, with everything it may look at.
+
+    bucket   : the user's stable place in [0, 1) for holdouts, 1 for nobody
+    reserved : the user's cap reservations around the send window
+    values   : what the template may use: {"user": {…}, context keys…}
+    """
+
+    request: PersonalizationRequest
+    decision_id: str
+    seed: bytes
+    now: int
+    config: TenantConfig
+    level: str
+    capabilities: Capabilities
+    plan: Plan
+    model_id: str
+    snapshot_id: int
+    user_ref: bytes | None = None
+    profile: PersonalizationProfile | None = None
+    bucket: float = 1.0
+    reserved: Sequence[Reservation] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+    cache_hit: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Inputs of the draw, and what only the record and the answer need. names: feature key -> name."""
+
+    inputs: Inputs
+    mode: Mode
+    trains: bool
+    zone: ZoneInfo
+    strategies: tuple[str, ...] = ()
+    recommendations: tuple[str, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    quality_failed: bool = False
+    names: Mapping[int, str] = field(default_factory=dict)
+
+
+def prepare(question: Question) -> Prepared:
+    """Raises MissingVariables when no variant has all its variables."""
+    request, profile, plan = question.request, question.profile, question.plan
+    found: list[Constraint] = []
+    place = _zone(question)
+    slots = _slots(question, place, found)
+    channels = _channels(question, slots, found)
+    candidates, quality_failed = _candidates(question, channels)
+    refusal, retry_at = _refusal(question, place, slots, candidates, found)
+    mode, exploration = _mode(question, quality_failed)
+    stages = _stages(question)
+    strategies = set(request.strategies) or set(Strategy)
+    means, deviations = slot_beliefs(profile, slots, bool(stages & TIMING) and Strategy.BEHAVIORAL_ADAPTIVE in strategies)
+    personal = bool(stages & VARIANT)
+    features, names = _features(question, slots, strategies) if personal and refusal is None else ((), {})
+    inputs = Inputs(
+        seed=question.seed,
+        now=question.now,
+        model_id=question.model_id,
+        snapshot_id=question.snapshot_id,
+        features=features,
+        candidates=tuple(candidates) if refusal is None else (),
+        baseline=next((i for i, c in enumerate(candidates) if c.variant_id == plan.baseline_variant_id), 0),
+        channels=tuple(channels) if refusal is None else (),
+        earliest=slots.earliest,
+        first_hour=slots.first_hour,
+        slot_means=means,
+        slot_deviations=deviations,
+        exploration=round(exploration * 1e6),
+        stages=stages,
+        forced="baseline" if _held_back(question, mode, quality_failed) else "",
+        refusal=refusal,
+        retry_at=retry_at,
+    )
+    return Prepared(
+        inputs=inputs,
+        mode=mode,
+        trains=_trains(question, mode) and refusal is None,
+        zone=place,
+        strategies=_strategies(inputs, strategies, means),
+        recommendations=_recommendations(question, quality_failed),
+        constraints=tuple(found),
+        quality_failed=quality_failed,
+        names=names,
+    )
+
+
+def _features(question: Question, slots: Slots, strategies: set[Any]) -> tuple[tuple[Quantised, ...], dict[int, str]]:
+    who = profile_features(question.profile, question.plan.language)
+    if Strategy.CONTEXTUAL_INTELLIGENCE not in strategies:
+        return gathered(who)
+    return gathered(who, moment_features(slots.hours[0], question.request.context))
+
+
+def _held_back(question: Question, mode: Mode, quality_failed: bool) -> bool:
+    """Whether the baseline goes out by the first channel at the earliest slot; a basic level still keeps to what was
+    declared of channels and hours."""
+    if mode is Mode.BASELINE:
+        return quality_failed or not _allows(question, "personalization")
+    return mode in (Mode.HOLDOUT, Mode.APPRENTICE)
+
+
+# -- when ------------------------------------------------------------------------------------------------------------
+
+
+def _zone(question: Question) -> ZoneInfo:
+    said = question.profile.timezone if question.profile else None
+    return zone(said or question.config.timezone)
+
+
+def _slots(question: Question, place: ZoneInfo, found: list[Constraint]) -> Slots:
+    request, now = question.request, question.now
+    window = request.send_window
+    earliest = max(now, window.earliest) if window and window.earliest is not None else now
+    if window and window.latest is not None:
+        latest = window.latest
+    else:
+        latest = earliest + (1 if request.immediate(question.plan.category) else DEFAULT_SEND_WINDOW)
+    if latest <= earliest:
+        found.append(Constraint("send_window", "*", True))
+        return Slots(earliest, earliest, (0,), 0)
+    slots = slots_of(place, earliest, latest, _quiet(question))
+    if slots.open.bit_count() < len(slots.hours):
+        retry_at = None if slots.open else _next_open(question, place, latest)
+        found.append(Constraint("quiet_hours", "*", slots.open == 0, retry_at))
+    return slots
+
+
+def _quiet(question: Question) -> tuple[QuietHours, ...]:
+    if question.plan.category == Category.TRANSACTIONAL:
+        return ()
+    own = question.profile.timing_preferences.quiet_hours if question.profile else None
+    return tuple(q for q in (question.config.quiet_hours, own) if q is not None)
+
+
+def _next_open(question: Question, place: ZoneInfo, after: int) -> int | None:
+    return next_open(place, after, _quiet(question))
+
+
+# -- where -----------------------------------------------------------------------------------------------------------
+
+
+def _channels(question: Question, slots: Slots, found: list[Constraint]) -> list[ChannelOption]:
+    """The open channels in listed order, each with its allowed slots."""
+    options = []
+    observe = question.capabilities.channel_choice
+    caps = caps_of(question)
+    for name in question.plan.channels:
+        closed = _closed(question, name)
+        if closed is not None:
+            found.append(Constraint(closed, name, True))
+            continue
+        capped = _zero(caps) or bool(caps and question.reserved)
+        mask = _uncapped(question, caps, slots, name, found) if capped else slots.open
+        if mask:
+            mean, deviation = channel_belief(question.profile, name, question.now, observe)
+            options.append(ChannelOption(name, mean, deviation, mask.to_bytes((mask.bit_length() + 7) // 8, "little")))
+    return options
+
+
+def _closed(question: Question, channel: str) -> str | None:
+    profile = question.profile
+    if profile is None:
+        return None if _marketing(question) else Suppression.NO_CONSENT
+    consent = profile.consent
+    if consent.channels.get(channel) is False:
+        return Suppression.NO_CONSENT
+    if question.plan.category != Category.TRANSACTIONAL and (
+        not _marketing(question) or consent.marketing_channels.get(channel) is False
+    ):
+        return Suppression.NO_CONSENT
+    return Suppression.UNREACHABLE if profile.reachability.get(channel) is False else None
+
+
+def _marketing(question: Question) -> bool:
+    return question.plan.category == Category.TRANSACTIONAL or _allows(question, "marketing")
+
+
+def _allows(question: Question, section: str) -> bool:
+    default = question.config.consent_default is ConsentDefault.GRANTED
+    return question.profile.allows(section, default) if question.profile else default
+
+
+def caps_of(question: Question) -> tuple[FrequencyCap, ...]:
+    """The tenant's caps and the person's own; none for transactional messages."""
+    if question.plan.category == Category.TRANSACTIONAL:
+        return ()
+    own = question.profile.frequency_preferences if question.profile else None
+    if own is None or (own.max_per_day is None and own.max_per_week is None):
+        return question.config.frequency_caps
+    wanted = ((own.max_per_day, DAY), (own.max_per_week, 7 * DAY))
+    return (*question.config.frequency_caps, *(FrequencyCap(limit=n, period=p) for n, p in wanted if n is not None))
+
+
+def _zero(caps: Sequence[FrequencyCap]) -> bool:
+    return any(cap.limit <= 0 for cap in caps)
+
+
+def _uncapped(question: Question, caps: Sequence[FrequencyCap], slots: Slots, channel: str, found: list[Constraint]) -> int:
+    """The open slots that every cap admits."""
+    covering = [cap for cap in caps if cap.covers(channel, question.plan.category)]
+    taken = [[r.slot_at for r in question.reserved if cap.covers(r.channel, r.category)] for cap in covering]
+
+    def admitted(at: int) -> bool:
+        return all(cap.admits(slots_, at) for cap, slots_ in zip(covering, taken, strict=True))
+
+    mask = sum(1 << k for k in range(len(slots.hours)) if slots.open >> k & 1 and admitted(slots.at(k)))
+    if mask != slots.open:
+        ends = sorted(at + cap.period for cap, slots_ in zip(covering, taken, strict=True) for at in slots_)
+        retry = next((at for at in ends if at > question.now and admitted(at)), None)
+        found.append(Constraint("frequency_cap", channel, mask == 0, retry))
+    return mask
+
+
+# -- what ------------------------------------------------------------------------------------------------------------
+
+
+def _candidates(question: Question, channels: Sequence[ChannelOption]) -> tuple[list[Candidate], bool]:
+    """Variants with all their variables, on the channels they fit and good enough; True when none was good enough."""
+    bits = {option.name: 1 << i for i, option in enumerate(channels)}
+    filled: list[Candidate] = []
+    missing: set[str] = set()
+    for planned in question.plan.variants:
+        lacking = planned.compiled.missing(question.values)
+        if lacking:
+            missing |= lacking
+            continue
+        mask = sum(bits.get(name, 0) for name in planned.channels)
+        filled.append(Candidate(planned.variant_id, planned.locale, planned.actions, planned.quality(question.values), mask))
+    if not filled:
+        raise MissingVariables(missing)
+    fitting = [candidate for candidate in filled if candidate.channels]
+    threshold = question.request.min_quality_score
+    threshold = question.config.min_quality_score if threshold is None else threshold
+    good = [candidate for candidate in fitting if candidate.quality >= threshold * 1000]
+    if good or not fitting:
+        return good, False
+    baseline = [c for c in fitting if c.variant_id == question.plan.baseline_variant_id] or fitting[:1]
+    return baseline, True
+
+
+def _refusal(
+    question: Question,
+    place: ZoneInfo,
+    slots: Slots,
+    candidates: Sequence[Candidate],
+    found: Sequence[Constraint],
+) -> tuple[str | None, int | None]:
+    """Why nothing is feasible, and when it may be; (None, None) when something is."""
+    if question.plan.category != Category.TRANSACTIONAL and question.bucket < question.config.holdout_no_send:
+        return Suppression.HOLDOUT, None
+    if candidates:
+        return None, None
+    closed = {c.subject: c.name for c in found if c.name in (Suppression.NO_CONSENT, Suppression.UNREACHABLE)}
+    if any(c.name == "send_window" for c in found) or not question.plan.channels:
+        return Suppression.INELIGIBLE, None
+    if len(closed) == len(question.plan.channels):
+        return Suppression.NO_CONSENT if Suppression.NO_CONSENT in closed.values() else Suppression.UNREACHABLE, None
+    if not slots.open:
+        return Suppression.QUIET_HOURS, next(c.retry_at for c in found if c.name == "quiet_hours")
+    capped = [c for c in found if c.name == "frequency_cap" and c.binding]
+    if len(closed) + len(capped) == len(question.plan.channels):
+        retries = [c.retry_at for c in capped if c.retry_at is not None]
+        return Suppression.FREQUENCY_CAPPED, _allowed_from(question, place, min(retries)) if retries else None
+    return Suppression.INELIGIBLE, None
+
+
+def _allowed_from(question: Question, place: ZoneInfo, at: int) -> int:
+    return _next_open(question, place, at) or at
+
+
+# -- how -------------------------------------------------------------------------------------------------------------
+
+
+def _mode(question: Question, quality_failed: bool) -> tuple[Mode, float]:
+    config = question.config
+    if quality_failed or not _allows(question, "personalization") or not question.capabilities.variant_policy:
+        return Mode.BASELINE, 0.0
+    if question.plan.category != Category.TRANSACTIONAL and question.bucket < config.holdout_no_send + config.holdout:
+        return Mode.HOLDOUT, config.exploration
+    if config.learning_mode is LearningMode.APPRENTICE:
+        return Mode.APPRENTICE, config.exploration
+    if config.learning_mode is LearningMode.OFF or not _allows(question, "learning") or config.exploration == 0.0:
+        return Mode.GREEDY, 0.0
+    return Mode.ONLINE, config.exploration
+
+
+def _trains(question: Question, mode: Mode) -> bool:
+    return (
+        mode in (Mode.ONLINE, Mode.GREEDY)
+        and question.config.learning_mode is LearningMode.ONLINE
+        and _allows(question, "learning")
+    )
+
+
+def _stages(question: Question) -> int:
+    if not _allows(question, "personalization"):
+        return 0
+    can, wanted = question.capabilities, question.request.strategies
+    behaviour = not wanted or Strategy.BEHAVIORAL_ADAPTIVE in wanted
+    variant = not wanted or Strategy.PREDICTIVE_OPTIMIZATION in wanted or Strategy.NEURAL_CONTENT in wanted
+    return (
+        VARIANT * (can.variant_policy and variant)
+        + CHANNEL * (can.channel_choice and behaviour)
+        + TIMING * (can.send_time and behaviour)
+    )
+
+
+def _strategies(inputs: Inputs, wanted: set[Any], means: bytes) -> tuple[str, ...]:
+    """The strategies that took part, by what the draw really read."""
+    applied = []
+    if means or (inputs.stages & CHANNEL and len(inputs.channels) > 1):
+        applied.append(Strategy.BEHAVIORAL_ADAPTIVE)
+    if inputs.stages & VARIANT and len(inputs.candidates) > 1:
+        if Strategy.CONTEXTUAL_INTELLIGENCE in wanted:
+            applied.append(Strategy.CONTEXTUAL_INTELLIGENCE)
+        applied.append(Strategy.PREDICTIVE_OPTIMIZATION)
+    return tuple(str(strategy) for strategy in applied)
+
+
+def _recommendations(question: Question, quality_failed: bool) -> tuple[str, ...]:
+    profile, found = question.profile, []
+    if profile is None or not profile.declared:
+        found.append("unknown_user" if question.user_ref else "anonymous")
+    else:
+        if profile.timezone is None:
+            found.append("no_timezone")
+        if profile.language is None:
+            found.append("no_language")
+    if len(question.plan.variants) == 1:
+        found.append("one_variant")
+    if quality_failed:
+        found.append("quality_below")
+    return tuple(found)

@@ -1,0 +1,100 @@
+"""A message made ready for many decisions: variants compiled, locales chosen, lengths held against the channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from personalization.content.locales import choose_locale
+from personalization.content.quality import StaticQuality, fits, static_quality
+from personalization.content.templates import CompiledContent, compile_content
+from personalization.learning.bandits import action_features
+from personalization.template import ANY_LOCALE, Template, Variant
+from personalization.tenant import TenantConfig
+
+
+@dataclass(frozen=True)
+class PlannedVariant:
+    """One variant in the locale that serves the wanted language best. channels: those its text fits."""
+
+    variant_id: str
+    locale: str
+    compiled: CompiledContent
+    actions: tuple[int, ...]
+    channels: tuple[str, ...]
+    static: StaticQuality
+
+    def quality(self, values: Mapping[str, Any]) -> int:
+        """In thousandths."""
+        return round(self.static.score(self.compiled, values) * 1000)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The same for every person of one language. model_id: whose experience the variants share."""
+
+    model_id: str
+    template_id: str | None
+    template_version: int | None
+    language: str
+    category: str
+    channels: tuple[str, ...]
+    baseline_variant_id: str
+    variants: tuple[PlannedVariant, ...]
+
+    def variant(self, variant_id: str) -> PlannedVariant:
+        return next(planned for planned in self.variants if planned.variant_id == variant_id)
+
+
+#: Compiles one content; the caller keeps what it compiled.
+Compiler = Callable[[Mapping[str, str], str], CompiledContent]
+
+ADHOC_MODEL = "variants"
+
+
+def model_of(template_id: str | None) -> str:
+    """The model of a template's variants; messages without a template share one."""
+    return ADHOC_MODEL if template_id is None else f"variants:{template_id}"
+
+
+def plan_of(
+    template: Template, config: TenantConfig, language: str, channels: Sequence[str], compiler: Compiler = compile_content
+) -> Plan:
+    """Raises TemplateInvalid on a text that does not compile. A template without id is inline content."""
+    chosen = tuple(channels or template.channels or config.channels)
+    template_id = template.template_id or None
+    return Plan(
+        model_id=model_of(template_id),
+        template_id=template_id,
+        template_version=template.version if template_id else None,
+        language=language,
+        category=template.category,
+        channels=chosen,
+        baseline_variant_id=template.baseline_variant_id,
+        variants=tuple(_planned(variant, template, config, language, chosen, compiler) for variant in template.variants),
+    )
+
+
+def _planned(
+    variant: Variant, template: Template, config: TenantConfig, language: str, channels: Sequence[str], compiler: Compiler
+) -> PlannedVariant:
+    wanted = [language, template.default_language]
+    locale = choose_locale(wanted, variant.content, config.default_language) or next(iter(variant.content))
+    compiled = compiler(variant.content[locale], _path(template, variant, locale))
+    return PlannedVariant(
+        variant_id=variant.variant_id,
+        locale=locale,
+        compiled=compiled,
+        actions=action_features(variant.variant_id, variant.features.items()),
+        channels=tuple(name for name in channels if fits(compiled, name, config.channel(name))),
+        static=static_quality(compiled, locale, language, [config.channel(name) for name in channels]),
+    )
+
+
+def _path(template: Template, variant: Variant, locale: str) -> str:
+    """Where the caller finds the text: inline content stands alone, and its locale may not have been said."""
+    if template.variants == (variant,) and locale == ANY_LOCALE:
+        return "content"
+    at = f"variants.{template.variants.index(variant)}.content"
+    return at if locale == ANY_LOCALE else f"{at}.{locale}"

@@ -1,0 +1,149 @@
+"""What a decision keeps so that it can be recomputed: its quantised inputs and what came of them, under 1 KB."""
+
+from __future__ import annotations
+
+import msgspec
+
+from personalization.deciding.features import Quantised
+
+#: Means and deviations of channels and slots are recorded in thousandths, qualities too.
+MILLE = 1000
+
+
+class Candidate(msgspec.Struct, array_like=True, frozen=True):
+    """A variant of the feasible set. quality: thousandths; channels: bit mask over Inputs.channels."""
+
+    variant_id: str
+    locale: str
+    actions: tuple[int, ...]
+    quality: int
+    channels: int
+
+
+class ChannelOption(msgspec.Struct, array_like=True, frozen=True):
+    """A channel of the feasible set: believed engagement rate and its standard deviation in thousandths.
+
+    slots : bit mask over the slots, little-endian
+    """
+
+    name: str
+    mean: int
+    deviation: int
+    slots: bytes
+
+
+class Constraint(msgspec.Struct, array_like=True, frozen=True):
+    """A rule that took something out of the feasible set; binding: it left nothing."""
+
+    name: str
+    subject: str
+    binding: bool
+    retry_at: int | None = None
+
+
+class Inputs(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """Everything the draw reads. Nothing else may influence it.
+
+    exploration : highest P(joint action differs from the greedy one), in millionths
+    stages      : bit 0 variant, 1 channel, 2 timing: which stages a model takes part in
+    forced      : "" draws; "baseline" takes the baseline, its draw kept as the shadow
+    slot_means, slot_deviations : a byte a slot (in 1/255), empty where all are alike
+    refusal     : why nothing is feasible, with the next allowed time
+    """
+
+    seed: bytes
+    now: int
+    model_id: str
+    snapshot_id: int
+    features: tuple[Quantised, ...]
+    candidates: tuple[Candidate, ...]
+    baseline: int
+    channels: tuple[ChannelOption, ...]
+    earliest: int
+    first_hour: int
+    slot_means: bytes
+    slot_deviations: bytes
+    exploration: int
+    stages: int
+    forced: str
+    refusal: str | None = None
+    retry_at: int | None = None
+
+
+class Triple(msgspec.Struct, array_like=True, frozen=True):
+    """Indexes into candidates, channels and slots."""
+
+    variant: int
+    channel: int
+    slot: int
+
+
+class Outcome(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """What was drawn. Probabilities are exact fractions of the grid the draw was made on.
+
+    chosen     : what is sent, None when suppressed
+    greedy     : what certainty would send
+    shadow     : what the policy drew when `forced` returned something else
+    explored   : P(the joint action differs from the greedy one)
+    confidence : posterior probability that the sent variant is the best feasible one
+    """
+
+    chosen: Triple | None
+    greedy: Triple | None
+    shadow: Triple | None
+    send: float
+    variant: float
+    channel: float
+    timing: float
+    explored: float
+    confidence: float
+
+    @property
+    def joint(self) -> float:
+        return self.send * self.variant * self.channel * self.timing
+
+
+class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """A decision at rest.
+
+    forecast    : P(open, click, convert, unsubscribe)
+    trains      : whether the learner may use it
+    """
+
+    format: int
+    code: str
+    inputs: Inputs
+    outcome: Outcome
+    mode: str
+    level: str
+    trains: bool
+    config_version: int
+    template_id: str | None
+    template_version: int | None
+    language: str
+    zone: str
+    forecast: tuple[float, float, float, float]
+    strategies: tuple[str, ...]
+    recommendations: tuple[str, ...]
+    constraints: tuple[Constraint, ...]
+    fallback: str | None
+    known: bool
+    render: bool
+    explain: bool
+    cache_hit: bool
+    milliseconds: float
+
+
+FORMAT = 1
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Record)
+
+
+def encode_record(record: Record) -> bytes:
+    return _encoder.encode(record)
+
+
+def decode_record(data: bytes) -> Record:
+    """Raises msgspec.ValidationError on bytes that are no record."""
+    return _decoder.decode(data)

@@ -1,0 +1,404 @@
+"""The followers of the log: the projector keeps profiles, the learner keeps policies. Both are functions of the sequence."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from heapq import heappop, heappush
+from threading import Event, Thread
+
+import msgspec
+
+from personalization import telemetry
+from personalization.cache import CachedProfiles
+from personalization.clock import DAY, SECOND, Clock
+from personalization.deciding.document import slot_at
+from personalization.deciding.features import QUANTUM
+from personalization.deciding.record import decode_record
+from personalization.errors import PersonalizationError
+from personalization.learning.bandits import encode_policy
+from personalization.learning.credit import CreditLedger, OpenDecision, opening_reward
+from personalization.messages import LogEntry
+from personalization.models.registry import PolicyBook
+from personalization.profile import DECIDED, Patterns, PersonalizationProfile
+from personalization.storage.base import Mark, Storage
+from personalization.tenant import RewardSpec
+from personalization.vocabulary import EventType, LogType
+
+log = logging.getLogger(__name__)
+
+PROJECTOR, LEARNER = "projector", "learner"
+
+_ROWS = 1_000
+_PUBLISH_EVERY = SECOND
+_CHECKPOINT_EVERY = 5 * SECOND
+_SNAPSHOTS_KEPT = 30 * DAY
+_ENGAGEMENT = frozenset(str(t) for t in EventType)
+
+_sorted_encoder = msgspec.msgpack.Encoder(order="deterministic")
+
+#: Told the profiles that changed and why they are to be looked at anew.
+Changed = Callable[[str, list[PersonalizationProfile]], None]
+
+
+class Projector:
+    """Brings profiles up to the log, row by row in its order."""
+
+    def __init__(self, storage: Storage, profiles: CachedProfiles, changed: Changed) -> None:
+        self._storage, self._profiles, self._changed = storage, profiles, changed
+        self._rows = telemetry.FOLLOWER_SEQ.labels(PROJECTOR)
+
+    def step(self, tenant_id: str) -> bool:
+        """Apply the next rows; False when there were none."""
+        known = self._storage.checkpoints.load(tenant_id, PROJECTOR)
+        at = known[0] if known else 0
+        rows = self._storage.log.read(tenant_id, at, _ROWS)
+        if not rows:
+            return False
+        users = {row.user_ref for row in rows if row.user_ref is not None}
+        before = self._storage.profiles.load(tenant_id, users)
+        after = project(before, rows)
+        touched = [profile for ref, profile in after.items() if profile.patterns is not before[ref].patterns]
+        if self._profiles.project(tenant_id, touched, rows[-1].seq, at):
+            self._rows.inc(len(rows))
+            self._changed(tenant_id, touched)
+        return True
+
+
+def project(profiles: dict[bytes, PersonalizationProfile], rows: Iterable[LogEntry]) -> dict[bytes, PersonalizationProfile]:
+    """The profiles once these rows are known; rows of users without a profile are passed over."""
+    after = dict(profiles)
+    for row in rows:
+        if row.user_ref is not None and row.user_ref in after:
+            after[row.user_ref] = after[row.user_ref].after(row)
+    return after
+
+
+class Learner:
+    """Joins engagement to decisions, updates the statistics and publishes snapshots. Owned by one thread."""
+
+    def __init__(self, storage: Storage, book: PolicyBook, clock: Clock) -> None:
+        self._storage, self._book, self._clock = storage, book, clock
+        self._ledgers: dict[str, _Kept] = {}
+        self._rows = telemetry.FOLLOWER_SEQ.labels(LEARNER)
+        self._published = telemetry.SNAPSHOTS.labels("published")
+
+    def step(self, tenant_id: str) -> bool:
+        """Apply the next rows, append what is due, publish what changed; False when there was nothing to do."""
+        kept = self._kept(tenant_id)
+        rows = self._storage.log.read(tenant_id, kept.ledger.seq, _ROWS)
+        for row in rows:
+            apply(kept.ledger, row, self._reward_of(tenant_id))
+        self._rows.inc(len(rows))
+        marks = self._due(kept, rows)
+        if marks:
+            self._storage.log.append_marks(tenant_id, marks, self._clock.now())
+        self._publish(tenant_id, kept)
+        if rows and self._clock.now() - kept.saved_at >= _CHECKPOINT_EVERY:
+            self._save(tenant_id, kept)
+        return bool(rows or marks)
+
+    def save(self) -> None:
+        """Checkpoint every ledger, so that the next learner begins here."""
+        for tenant_id, kept in self._ledgers.items():
+            self._save(tenant_id, kept)
+
+    def forget(self) -> None:
+        """Another process is the learner now; begin from its checkpoint if elected again."""
+        self._ledgers.clear()
+
+    def ledger(self, tenant_id: str) -> CreditLedger:
+        return self._kept(tenant_id).ledger
+
+    def _kept(self, tenant_id: str) -> _Kept:
+        if tenant_id not in self._ledgers:
+            known = self._storage.checkpoints.load(tenant_id, LEARNER)
+            ledger = CreditLedger.unpack(known[1]) if known else CreditLedger()
+            self._ledgers[tenant_id] = _Kept(ledger, saved=ledger.seq, saved_at=self._clock.now())
+        return self._ledgers[tenant_id]
+
+    def _reward_of(self, tenant_id: str) -> Callable[[int], RewardSpec]:
+        return lambda version: self._storage.tenants.config(tenant_id, version).reward
+
+    def _due(self, kept: _Kept, rows: Iterable[LogEntry]) -> list[Mark]:
+        """Exposures whose slot has come or that an event cited, and rewards whose wait is over."""
+        now, ledger = self._clock.now(), kept.ledger
+        kept.watch(rows)
+        exposed = kept.take_exposed(now)
+        matured = kept.take_matured(now)
+        marks = [Mark(type=LogType.EXPOSED, at=now, body={"seqs": exposed})] if exposed else []
+        if matured:
+            marks.append(Mark(type=LogType.REWARD_MATURED, at=now, body={"seqs": [s for s in matured if s in ledger.open]}))
+        return marks
+
+    def _publish(self, tenant_id: str, kept: _Kept) -> None:
+        now = self._clock.now()
+        for model_id, model in kept.ledger.models.items():
+            if not model.worth_publishing() or now - kept.published_at.get(model_id, -_PUBLISH_EVERY) < _PUBLISH_EVERY:
+                continue
+            body = encode_policy(model.statistics, model.counts)
+            self._book.put(self._storage.snapshots.publish(tenant_id, model_id, kept.ledger.seq, now, body))
+            model.changed = 0.0
+            kept.published_at[model_id] = now
+            self._published.inc()
+            if now - kept.pruned_at > DAY:
+                kept.pruned_at = now
+                self._storage.snapshots.prune(now - _SNAPSHOTS_KEPT)
+
+    def _save(self, tenant_id: str, kept: _Kept) -> None:
+        kept.saved_at = self._clock.now()
+        if kept.ledger.seq != kept.saved:
+            self._storage.checkpoints.save(tenant_id, LEARNER, kept.ledger.seq, kept.ledger.pack())
+            kept.saved = kept.ledger.seq
+
+
+@dataclass
+class _Kept:
+    """A ledger and what the clock is waited for: not part of what is learned, made again from the ledger."""
+
+    ledger: CreditLedger
+    saved: int
+    saved_at: int
+    published_at: dict[str, int] = field(default_factory=dict)
+    pruned_at: int = 0
+    _slots: list[tuple[int, int]] = field(default_factory=list)
+    _waits: list[tuple[int, int]] = field(default_factory=list)
+    _cited: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        for decision in self.ledger.open.values():
+            self._wait_for(decision)
+
+    def watch(self, rows: Iterable[LogEntry]) -> None:
+        for row in rows:
+            if row.type == DECIDED:
+                seq: int | None = row.seq
+            elif row.type == LogType.ACTIVATED and row.body is not None:
+                seq = row.body["seq"]
+            else:
+                seq = self.ledger.by_id.get(row.decision_id) if row.decision_id is not None else None
+                if seq is not None and row.type in _ENGAGEMENT:
+                    self._cite(self.ledger.open[seq])
+                continue
+            if seq in self.ledger.open:
+                self._wait_for(self.ledger.open[seq])
+
+    def take_exposed(self, now: int) -> list[int]:
+        taken = set(self._cited)
+        self._cited.clear()
+        taken.update(_popped(self._slots, now))
+        is_open = self.ledger.open
+        return sorted(seq for seq in taken if seq in is_open and is_open[seq].active and not is_open[seq].exposed)
+
+    def take_matured(self, now: int) -> list[int]:
+        return sorted({seq for seq in _popped(self._waits, now) if seq in self.ledger.open})
+
+    def _cite(self, decision: OpenDecision) -> None:
+        if not decision.exposed:
+            self._cited.add(decision.seq)
+        if decision.final:
+            heappush(self._waits, (0, decision.seq))
+
+    def _wait_for(self, decision: OpenDecision) -> None:
+        if decision.active and not decision.exposed:
+            heappush(self._slots, (decision.slot_at, decision.seq))
+        heappush(self._waits, (0 if decision.final else decision.matures_at, decision.seq))
+
+
+def _popped(heap: list[tuple[int, int]], now: int) -> list[int]:
+    taken = []
+    while heap and heap[0][0] <= now:
+        taken.append(heappop(heap)[1])
+    return taken
+
+
+def apply(ledger: CreditLedger, row: LogEntry, reward_of: Callable[[int], RewardSpec]) -> None:
+    """The ledger once this row is known. reward_of: config version -> how rewards were counted then."""
+    ledger.seq = row.seq
+    if row.type == DECIDED:
+        decision = opened(row, reward_of)
+        if decision is not None:
+            ledger.decided(decision)
+    elif row.type in _ENGAGEMENT and row.decision_id is not None:
+        found = ledger.open.get(ledger.by_id.get(row.decision_id, -1))
+        if found is not None:
+            ledger.engaged(row.decision_id, row.type, row.reward_key, row.value, reward_of(found.config_version))
+    elif row.body is None:
+        return
+    elif row.type == LogType.EXPOSED:
+        ledger.exposed(row.body["seqs"])
+    elif row.type == LogType.REWARD_MATURED:
+        ledger.matured(row.body["seqs"])
+    elif row.type == LogType.ACTIVATED:
+        ledger.activated(row.body["seq"])
+    elif row.type == LogType.DISCARDED:
+        ledger.discarded(row.body["seq"])
+
+
+def opened(row: LogEntry, reward_of: Callable[[int], RewardSpec]) -> OpenDecision | None:
+    """What the learner keeps of a decision; None for one that may not be learned from."""
+    if row.channel is None or row.record is None or row.decision_id is None:
+        return None
+    record = decode_record(row.record)
+    chosen = record.outcome.chosen
+    if not record.trains or chosen is None:
+        return None
+    spec = reward_of(record.config_version)
+    at = slot_at(record.inputs, chosen)
+    return OpenDecision(
+        seq=row.seq,
+        decision_id=row.decision_id,
+        model_id=record.inputs.model_id,
+        user_ref=row.user_ref,
+        context=tuple((key, value * QUANTUM) for key, value in record.inputs.features),
+        action=record.inputs.candidates[chosen.variant].actions,
+        slot_at=at,
+        matures_at=at + spec.wait_time,
+        config_version=record.config_version,
+        active=row.active,
+        reward=opening_reward(spec),
+    )
+
+
+class Followers:
+    """The thread that follows the log: as leader it projects and learns, else it takes over what the leader did.
+
+    `wake` makes it look at once; otherwise it looks every `pause` seconds.
+    """
+
+    def __init__(
+        self, storage: Storage, profiles: CachedProfiles, book: PolicyBook, projector: Projector, learner: Learner
+    ) -> None:
+        self._storage, self._profiles, self._book = storage, profiles, book
+        self._projector, self._learner = projector, learner
+        self._seen: dict[str, int] = {}
+        self._wake, self._stop = Event(), Event()
+        self._failures = telemetry.FOLLOWER_FAILURES.labels("followers")
+        self._thread: Thread | None = None
+        self._leading = False
+
+    def start(self) -> None:
+        self._stop.clear()
+        self._thread = Thread(target=self._run, name="followers", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Stop after the step in hand, keep what was learned, let another process lead."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout)
+        if self._leading:
+            self._learner.save()
+        self._storage.election.release()
+
+    def step(self) -> bool:
+        """One look at every tenant; True when there was something to do. For tests and tools without the thread."""
+        if self._storage.election.hold():
+            self._leading = True
+            led = [self._lead(tenant_id) for tenant_id in self._storage.log.heads()]
+            return any(led)
+        if self._leading:
+            self._leading = False
+            self._learner.forget()
+        self._book.refresh()
+        watched = [self._watch(tenant_id) for tenant_id in self._storage.log.heads()]
+        return any(watched)
+
+    def _lead(self, tenant_id: str) -> bool:
+        projected = self._projector.step(tenant_id)
+        return self._learner.step(tenant_id) or projected
+
+    def _watch(self, tenant_id: str) -> bool:
+        """Forget the cached profiles that the leader projected since the last look."""
+        known = self._storage.checkpoints.load(tenant_id, PROJECTOR)
+        head, seen = (known[0] if known else 0), self._seen.get(tenant_id, 0)
+        if head <= seen:
+            return False
+        seen = seen or max(0, head - _ROWS)
+        rows = self._storage.log.read(tenant_id, seen, min(head - seen, _ROWS))
+        self._profiles.forget(tenant_id, {row.user_ref for row in rows if row.user_ref is not None})
+        self._seen[tenant_id] = rows[-1].seq if rows else head
+        return True
+
+    def _run(self, pause: float = 0.1) -> None:
+        while not self._stop.is_set():
+            try:
+                busy = self.step()
+            except PersonalizationError as failure:
+                self._failures.inc()
+                log.warning("followers wait: %s", failure)
+                busy = False
+            except Exception:
+                self._failures.inc()
+                log.exception("followers wait")
+                busy = False
+            if not busy:
+                self._wake.wait(pause)
+                self._wake.clear()
+
+
+# -- rebuilding ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RebuildCheck:
+    seq: int
+    live_hash: str
+    rebuilt_hash: str
+
+    @property
+    def identical(self) -> bool:
+        return self.live_hash == self.rebuilt_hash
+
+
+def rebuild(storage: Storage, tenant_id: str, progress: Callable[[int, int], None] = lambda done, total: None) -> RebuildCheck:
+    """Derive patterns and ledger from the log's first row and hash them beside the live ones, each at its checkpoint."""
+    projected = storage.checkpoints.load(tenant_id, PROJECTOR)
+    learned = storage.checkpoints.load(tenant_id, LEARNER)
+    until, ledger_until = (projected[0] if projected else 0), (learned[0] if learned else 0)
+    live = _profiles_hash(storage, tenant_id), (CreditLedger.unpack(learned[1]) if learned else CreditLedger()).digest()
+    ledger, profiles = CreditLedger(), _blank(storage, tenant_id)
+    at, last = 0, max(until, ledger_until)
+    while at < last:
+        rows = storage.log.read(tenant_id, at, _ROWS)
+        profiles = project(profiles, [row for row in rows if row.seq <= until])
+        for row in rows:
+            if row.seq <= ledger_until:
+                apply(ledger, row, lambda version: storage.tenants.config(tenant_id, version).reward)
+        at = rows[-1].seq
+        progress(min(at, last), last)
+    return RebuildCheck(until, _combined(*live), _combined(_patterns_hash(profiles.values()), ledger.digest()))
+
+
+def _blank(storage: Storage, tenant_id: str) -> dict[bytes, PersonalizationProfile]:
+    return {profile.user_ref: replace(profile, patterns=Patterns()) for profile in _scanned(storage, tenant_id)}
+
+
+def _profiles_hash(storage: Storage, tenant_id: str) -> str:
+    return _patterns_hash(_scanned(storage, tenant_id))
+
+
+def _scanned(storage: Storage, tenant_id: str) -> Iterable[PersonalizationProfile]:
+    after: bytes | None = None
+    while page := storage.profiles.scan(tenant_id, after, 500):
+        yield from page
+        after = page[-1].user_ref
+
+
+def _patterns_hash(profiles: Iterable[PersonalizationProfile]) -> str:
+    """Over user_ref and patterns, in order of user_ref; dict order does not matter."""
+    digest = blake2b(digest_size=16)
+    for profile in sorted(profiles, key=lambda p: p.user_ref):
+        digest.update(profile.user_ref)
+        digest.update(_sorted_encoder.encode(profile.patterns) if profile.patterns != Patterns() else b"")
+    return digest.hexdigest()
+
+
+def _combined(*hashes: str) -> str:
+    return blake2b("".join(hashes).encode(), digest_size=16).hexdigest()

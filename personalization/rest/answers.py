@@ -1,0 +1,462 @@
+"""The answers, as the documentation shows them. Answers are not checked against these; the tests of the house are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from personalization.rest.schemas import CapBody, ConsentBody, Probability, QuietHoursBody
+from personalization.vocabulary import (
+    Action,
+    Aggregation,
+    ConsentDefault,
+    FallbackReason,
+    LearningMode,
+    Mode,
+    PersonalizationTrigger,
+    Role,
+    ServiceLevel,
+    Suppression,
+)
+
+Time = Annotated[str, Meta(description="RFC 3339 with offset", examples=["2026-11-23T10:00:00Z"])]
+Sentiment = Annotated[float, Meta(ge=-1, le=1)]
+
+
+class FieldProblem(Struct):
+    field: Annotated[str, Meta(description="Dotted path into the body", examples=["variants.0.content"])]
+    message: str
+
+
+class Problem(Struct):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldProblem]
+    request_id: str
+
+
+# -- personalization
+
+
+class SuppressionReason(Struct):
+    reason: Suppression
+    retry_at: Time | None
+
+
+class PredictedEngagement(Struct):
+    open: Probability
+    click: Probability
+    convert: Probability
+    unsubscribe: Probability
+
+
+class Propensity(Struct):
+    """Probability with which the policy chose, per stage given the stages before, and their product."""
+
+    send: Probability
+    variant: Probability
+    channel: Probability
+    timing: Probability
+    joint: Probability
+
+
+class Policy(Struct):
+    model_id: str
+    version: str
+    mode: Mode
+    profile: Annotated[str, Meta(description="known or unknown")]
+
+
+class Contribution(Struct):
+    feature: str
+    value: Any
+    effect: float
+
+
+class Constraint(Struct):
+    name: str
+    binding: bool
+    retry_at: Time | None
+
+
+class Counterfactual(Struct, rename={"if_": "if"}):
+    if_: str
+    then: str
+
+
+class Explanation(Struct):
+    summary: str
+    contributions: list[Contribution]
+    greedy_action: dict[str, Any]
+    exploration_probability: Probability
+    constraints: list[Constraint]
+    counterfactuals: list[Counterfactual]
+
+
+class Replay(Struct):
+    identical: bool | None
+    differences: list[str]
+    reason: str | None
+
+
+class Decision(Struct):
+    decision_id: str
+    user_id: str | None
+    action: Action
+    suppression: SuppressionReason | None
+    template_id: str | None
+    template_version: int | None
+    variant_id: str | None
+    personalized_content: dict[str, str] | None
+    original_content: dict[str, str]
+    language: str
+    optimal_channels: Annotated[list[str], Meta(description="Best first, the chosen one first")]
+    optimal_timing: Annotated[str, Meta(description="RFC 3339 in the user's zone")] | None
+    strategies_applied: list[str]
+    personalization_level: ServiceLevel
+    quality_score: Probability
+    confidence_score: Probability
+    predicted_engagement: PredictedEngagement
+    propensity: Propensity
+    policy: Policy
+    recommendations: list[str]
+    fallback: bool
+    fallback_reason: FallbackReason | None
+    cache_hit: bool
+    processing_time_ms: float
+    explanation: Annotated[Explanation, Meta(description="With explain")] | None = None
+
+
+class RecordedDecision(Decision, kw_only=True):
+    inputs_digest: str | None = None
+    replay: Annotated[Replay, Meta(description="With replay=true")] | None = None
+
+
+class BatchRow(Struct):
+    status: int
+    decision: Decision | None = None
+    problem: Problem | None = None
+
+
+class BatchAnswer(Struct):
+    results: list[BatchRow]
+
+
+class RejectedEvent(Struct):
+    index: int
+    errors: list[FieldProblem]
+
+
+class Receipt(Struct):
+    accepted: int
+    duplicates: int
+    rejected: list[RejectedEvent]
+
+
+class BehavioralPatterns(Struct):
+    engagement_score: Probability
+    interaction_patterns: dict[str, Any]
+    timing_patterns: dict[str, Any]
+
+
+class PredictiveScores(Struct):
+    engagement_prediction: Probability | None
+    churn_risk: Probability | None
+    lifetime_value: float | None
+
+
+class ProfileMetadata(Struct):
+    last_updated: Time
+    confidence_level: Probability
+    data_quality_score: Probability
+    version: int
+
+
+class ProfileDocument(Struct):
+    user_id: str
+    tenant_id: str
+    attributes: dict[str, Any]
+    traits: dict[str, Any]
+    language: str | None
+    timezone: str | None
+    content_preferences: dict[str, Any]
+    channel_preferences: dict[str, float]
+    timing_preferences: dict[str, Any]
+    frequency_preferences: dict[str, Any]
+    reachability: dict[str, bool]
+    consent: ConsentBody
+    behavioral_patterns: BehavioralPatterns
+    predictive_scores: PredictiveScores
+    metadata: ProfileMetadata
+
+
+class ProfileResult(Struct):
+    user_id: str
+    status: int
+    errors: list[FieldProblem] | None = None
+
+
+class ProfileResults(Struct):
+    results: list[ProfileResult]
+
+
+class VariantDocument(Struct):
+    variant_id: str
+    content: dict[str, dict[str, str]]
+    features: dict[str, Any]
+
+
+class TemplateDocument(Struct):
+    template_id: str
+    version: int
+    name: str
+    category: str
+    channels: list[str]
+    default_language: str
+    topics: list[str]
+    baseline_variant_id: str
+    variants: list[VariantDocument]
+    metadata: dict[str, Any]
+    created_at: Time
+    updated_at: Time
+
+
+class TemplatePage(Struct):
+    items: list[TemplateDocument]
+    next_cursor: str | None
+
+
+class VariantPreview(Struct):
+    """content is null when variables are missing."""
+
+    variant_id: str
+    language: str
+    content: dict[str, str] | None
+    missing_variables: list[str]
+    quality_score: Probability
+    quality_reasons: list[str]
+
+
+class PreviewDocument(Struct):
+    template_id: str
+    template_version: int
+    variants: list[VariantPreview]
+
+
+# -- insights
+
+
+class ChannelInsight(Struct):
+    channel: str
+    engagement_rate: Probability
+    evidence: Annotated[float, Meta(description="Decayed sends")]
+
+
+class HourInsight(Struct):
+    hour_of_week: Annotated[int, Meta(description="Local, 0 = Monday 00:00", ge=0, le=167)]
+    day: str
+    hour: int
+    engagements: float
+
+
+class UserInsights(Struct):
+    user_id: str
+    behavioral_patterns: BehavioralPatterns
+    best_channels: list[ChannelInsight]
+    best_hours_of_week: list[HourInsight]
+    triggers: list[PersonalizationTrigger]
+    metadata: dict[str, Any]
+    predictive_scores: Annotated[PredictiveScores, Meta(description="With include_predictions")] | None = None
+
+
+class PreferencesDocument(Struct):
+    user_id: str
+    content_preferences: dict[str, Any]
+    channel_preferences: dict[str, float]
+    timing_preferences: dict[str, Any]
+    frequency_preferences: dict[str, Any]
+    language: str | None
+    timezone: str | None
+    reachability: dict[str, bool]
+    version: int
+
+
+class TimelineItem(Struct):
+    at: Time
+    kind: Annotated[str, Meta(description="decision, event, profile or consent")]
+
+
+class Timeline(Struct):
+    items: list[TimelineItem]
+    next_cursor: str | None
+
+
+class Revenue(Struct):
+    attributed: float
+    incremental: float | None
+    currency: str
+
+
+class Lift(Struct):
+    value: float | None
+    low: float | None
+    high: float | None
+    holdout_users: int
+
+
+class Quality(Struct):
+    mean: float | None
+    below_threshold: int
+
+
+class Latency(Struct):
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class Overview(Struct):
+    decisions: int
+    sends: int
+    suppressions: dict[str, int]
+    events: dict[str, int]
+    engagement_rate: float | None
+    conversion_rate: float | None
+    revenue: Revenue
+    lift: Lift
+    quality: Quality
+    cache_hit_ratio: float | None
+    latency_ms: Latency
+    series: list[dict[str, Any]]
+
+
+# -- ai
+
+
+class ModelDocument(Struct):
+    model_id: str
+    model_type: str
+    version: str
+    status: str
+    performance_metrics: dict[str, Any]
+    deployment_config: dict[str, Any]
+
+
+class ModelPage(Struct):
+    items: list[ModelDocument]
+    next_cursor: str | None
+
+
+class BehaviorFinding(Struct):
+    type: str
+    summary: str
+    strength: float
+    evidence: float
+    implication: str
+    patterns: list[Any]
+
+
+class BehaviorAnalysis(Struct):
+    user_id: str
+    analyses: list[BehaviorFinding]
+
+
+# -- management
+
+
+class Live(Struct):
+    status: str
+
+
+class Ready(Struct):
+    status: str
+    checks: dict[str, Any]
+
+
+class Health(Struct):
+    status: str
+    checks: dict[str, Any]
+    version: str
+    environment: str
+    queues: dict[str, int]
+
+
+class Stats(Struct):
+    tenant_id: str
+    log_head: int
+    models: int
+    queues: dict[str, int]
+    cache_hit_ratio: float | None
+
+
+class Token(Struct):
+    access_token: str
+    token_type: str
+    expires_in: Annotated[int, Meta(description="Seconds")]
+
+
+class Revoked(Struct):
+    revoked: bool
+
+
+class ApiKey(Struct):
+    key_id: str
+    tenant_id: str
+    role: Role
+    name: str
+    created_at: Time
+    expires_at: Time | None
+
+
+class CreatedApiKey(ApiKey, kw_only=True):
+    api_key: Annotated[str, Meta(description="Shown this once")]
+
+
+class ApiKeyPage(Struct):
+    items: list[ApiKey]
+    next_cursor: str | None
+
+
+class RewardDocument(Struct):
+    weights: dict[str, float]
+    wait_time: str
+    default: float
+    aggregation: Aggregation
+
+
+class ChannelDocument(Struct):
+    cost: float
+    max_length: int | None
+
+
+class ConfigDocument(Struct):
+    version: int
+    service_level: ServiceLevel
+    learning_mode: LearningMode
+    exploration: Probability
+    holdout: Probability
+    holdout_no_send: Probability
+    min_quality_score: Probability
+    default_language: str
+    timezone: str
+    currency: str
+    consent_default: ConsentDefault
+    reward: RewardDocument
+    frequency_caps: list[CapBody]
+    quiet_hours: QuietHoursBody | None
+    channels: dict[str, ChannelDocument]
+
+
+class ConsentChange(ConsentBody, kw_only=True):
+    at: Time
+    source: str
+
+
+class ConsentDocument(ConsentBody, kw_only=True):
+    user_id: str
+    history: Annotated[list[ConsentChange], Meta(description="Oldest first")]

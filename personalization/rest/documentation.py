@@ -1,0 +1,209 @@
+"""What Swagger shows, generated from the structs and guards that the routes use."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from flask_restx import SchemaModel
+from msgspec import Struct
+
+from personalization.rest import answers, schemas
+from personalization.rest.guards import Guard
+from personalization.rest.query import Parameters
+
+AUTHORIZATIONS = {
+    "Bearer": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "`Bearer <token>`, the token from POST /management/tokens",
+    },
+    "X-API-Key": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "A key from POST /management/api-keys or `personalization keys create`",
+    },
+}
+SECURITY: list[dict[str, list[str]]] = [{"Bearer": []}, {"X-API-Key": []}]
+
+_HEADERS = {"X-Request-Id": {"description": "The caller's, or a fresh one", "type": "string"}}
+_LIMITS = {
+    "X-RateLimit-Limit": {"description": "Calls in a full allowance", "type": "integer"},
+    "X-RateLimit-Remaining": {"description": "Calls left of it", "type": "integer"},
+    "X-RateLimit-Reset": {"description": "Seconds until it is full again", "type": "integer"},
+}
+_RETRY = {"Retry-After": {"description": "Seconds", "type": "integer"}}
+_CHALLENGE = {"WWW-Authenticate": {"description": "How to authenticate", "type": "string"}}
+_EXTRA_HEADERS = {401: _CHALLENGE, 429: _RETRY, 503: _RETRY}
+_BODY_REFUSALS = (400, 413, 415)
+
+REQUEST_ID_PARAMETER = {
+    "X-Request-Id": {"in": "header", "type": "string", "description": "1-128 safe characters; comes back with the answer"}
+}
+IDEMPOTENCY_PARAMETER = {
+    "Idempotency-Key": {"in": "header", "type": "string", "description": "1-256 characters; the decision_id derives from it"}
+}
+
+
+def _structs() -> list[type[Struct]]:
+    """The outermost documents; those inside them follow."""
+    return [
+        kind
+        for module in (schemas, answers)
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, Struct) and kind.__module__ == module.__name__ and kind is not schemas.Body
+    ]
+
+
+def components(template: str) -> dict[str, Any]:
+    """JSON Schema (2020-12) of every document, referring to each other by `template`."""
+    return msgspec.json.schema_components(_structs(), ref_template=template)[1]
+
+
+def swagger_schema(schema: Any) -> Any:
+    """A JSON Schema as Swagger 2.0 can say it: null becomes x-nullable, other alternatives become anything."""
+    if isinstance(schema, list):
+        return [swagger_schema(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {key: swagger_schema(value) for key, value in schema.items() if key not in _UNKNOWN_TO_SWAGGER}
+    if examples := schema.get("examples"):
+        plain["example"] = examples[0]
+    return {**plain, **_alternatives(schema["anyOf"])} if "anyOf" in schema else plain
+
+
+_UNKNOWN_TO_SWAGGER = frozenset({"anyOf", "examples", "propertyNames", "const"})
+
+
+def _alternatives(choices: list[Any]) -> dict[str, Any]:
+    real = [choice for choice in choices if choice != {"type": "null"}]
+    nullable = {"x-nullable": True} if len(real) < len(choices) else {}
+    if len(real) != 1:
+        return nullable
+    only = swagger_schema(real[0])
+    return {"allOf": [only], **nullable} if "$ref" in only else {**only, **nullable}
+
+
+def swagger_models() -> dict[str, SchemaModel]:
+    return {name: SchemaModel(name, swagger_schema(schema)) for name, schema in components("#/definitions/{name}").items()}
+
+
+MODELS = swagger_models()
+
+
+def described(
+    answer: type[Struct] | None,
+    *,
+    status: int = 200,
+    body: type[Struct] | None = None,
+    refusals: tuple[int, ...] = (),
+    headers: Mapping[str, Any] | None = None,
+    also: Mapping[int, type[Struct]] | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Describe a handler; stands above its guard, whose permissions, parameters and refusals it adds."""
+
+    def describing(handler: Callable[..., Any]) -> Callable[..., Any]:
+        wanted: Guard | None = getattr(handler, "__guard__", None)
+        codes = [*refusals, *(_BODY_REFUSALS if body else ()), *_refusals_of(wanted, body)]
+        responses = {status: _response(status, answer)}
+        responses |= {code: _response(code, kind) for code, kind in (also or {}).items()}
+        responses |= {code: _response(code, answers.Problem) for code in sorted(set(codes)) if code not in responses}
+        handler.__apidoc__ = {  # type: ignore[attr-defined]
+            "responses": {str(code): response for code, response in responses.items()},
+            "params": {**REQUEST_ID_PARAMETER, **(headers or {}), **_query(wanted.parameters if wanted else {})},
+            "expect": [MODELS[body.__name__]] if body else [],
+            "security": _security(wanted),
+            "vendor": {"x-permissions": sorted(wanted.any_of)} if wanted else {},
+        }
+        return handler
+
+    return describing
+
+
+def _refusals_of(wanted: Guard | None, body: type[Struct] | None) -> tuple[int, ...]:
+    if wanted is None:
+        return ()
+    return (401, *((403,) if wanted.any_of else ()), 422, 429, 503)
+
+
+def _response(code: int, kind: type[Struct] | None) -> tuple[str, SchemaModel | None, dict[str, Any]]:
+    model = MODELS[kind.__name__] if kind else None
+    return HTTPStatus(code).phrase, model, {"headers": {**_HEADERS, **_LIMITS, **_EXTRA_HEADERS.get(code, {})}}
+
+
+def _query(parameters: Parameters) -> dict[str, Any]:
+    documents: dict[str, Any] = {}
+    for name, each in parameters.items():
+        documents[name] = {"in": "query", "type": each.type, "description": each.description}
+        if each.default is not None:
+            documents[name]["default"] = each.default
+    return documents
+
+
+def _security(wanted: Guard | None) -> list[Any]:
+    if wanted is None:
+        return []
+    return [{"X-API-Key": []}] if wanted.key_only else SECURITY
+
+
+def openapi(swagger: Mapping[str, Any]) -> dict[str, Any]:
+    """The same routes as OpenAPI 3.1, with the schemas as JSON Schema says them."""
+    return {
+        "openapi": "3.1.0",
+        "info": swagger["info"],
+        "servers": [{"url": swagger["basePath"]}],
+        "tags": swagger["tags"],
+        "paths": {path: _path_item(item) for path, item in swagger["paths"].items()},
+        "components": {
+            "schemas": components("#/components/schemas/{name}"),
+            "securitySchemes": {
+                "Bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "X-API-Key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
+        },
+        "security": SECURITY,
+    }
+
+
+def _path_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = {"parameters": [_parameter(p) for p in item["parameters"]]} if "parameters" in item else {}
+    return parameters | {method: _operation(value) for method, value in item.items() if method != "parameters"}
+
+
+def _operation(operation: Mapping[str, Any]) -> dict[str, Any]:
+    given = operation.get("parameters", [])
+    moved = {
+        "parameters": [_parameter(p) for p in given if p["in"] != "body"],
+        "responses": {code: _answer(code, response) for code, response in operation["responses"].items()},
+    }
+    bodies = [p["schema"] for p in given if p["in"] == "body"]
+    if bodies:
+        moved["requestBody"] = {"required": True, "content": {"application/json": {"schema": _referring(bodies[0])}}}
+    return {**operation, **moved}
+
+
+def _parameter(parameter: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: parameter[key] for key in ("name", "in", "description", "required") if key in parameter}
+    return {**kept, "schema": {key: parameter[key] for key in ("type", "default") if key in parameter}}
+
+
+def _answer(code: str, response: Mapping[str, Any]) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": response["description"]}
+    if "headers" in response:
+        answer["headers"] = {
+            name: {"description": header["description"], "schema": {"type": header["type"]}}
+            for name, header in response["headers"].items()
+        }
+    if "schema" in response:
+        media = "application/json" if code < "400" else "application/problem+json"
+        answer["content"] = {media: {"schema": _referring(response["schema"])}}
+    return answer
+
+
+def _referring(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"$ref": schema["$ref"].replace("#/definitions/", "#/components/schemas/")} if "$ref" in schema else dict(schema)

@@ -1,0 +1,137 @@
+from collections import Counter
+from hashlib import blake2b
+
+import msgspec
+import numpy as np
+import pytest
+
+from personalization.deciding.record import Candidate, ChannelOption, Inputs, Outcome
+from personalization.deciding.stages import CHANNEL, GRID, TIMING, VARIANT, draw_many
+from personalization.learning.bandits import BIAS, BanditStatistics, Policy, action_features, decode_policy, encode_policy
+
+ARMS = tuple(action_features(name, []) for name in "abc")
+
+
+def learned() -> Policy:
+    rng, statistics = np.random.default_rng(7), BanditStatistics()
+    for i in range(300):
+        statistics.add(((BIAS, 1.0),), ARMS[i % 3], float(rng.random() < (0.2, 0.3, 0.25)[i % 3]), 1.0)
+    return decode_policy(encode_policy(statistics, {}), 1, "m")
+
+
+POLICY = learned()
+
+
+def inputs(seed: int = 0, **changes: object) -> Inputs:
+    base = Inputs(
+        seed=blake2b(str(seed).encode(), digest_size=16).digest(),
+        now=0,
+        model_id="m",
+        snapshot_id=1,
+        features=((BIAS, 256),),
+        candidates=tuple(Candidate(name, "en", ARMS[i], 1000, 0b11) for i, name in enumerate("abc")),
+        baseline=0,
+        channels=(ChannelOption("email", 500, 100, b"\xff"), ChannelOption("push", 450, 150, b"\x0f")),
+        earliest=0,
+        first_hour=1,
+        slot_means=bytes([100, 200, 100, 90, 80, 70, 60, 50]),
+        slot_deviations=bytes([60] * 8),
+        exploration=300_000,
+        stages=VARIANT | CHANNEL | TIMING,
+        forced="",
+    )
+    return msgspec.structs.replace(base, **changes)
+
+
+def draw(one: Inputs) -> Outcome:
+    return draw_many([one], lambda model_id, snapshot_id: POLICY)[0]
+
+
+def test_the_logged_propensity_is_how_often_it_happens() -> None:
+    n = 20_000
+    outcomes = draw_many([inputs(seed) for seed in range(n)], lambda model_id, snapshot_id: POLICY)
+    counts = Counter(outcome.chosen for outcome in outcomes)
+    said = {outcome.chosen: outcome.joint for outcome in outcomes}
+    assert len(counts) > 10
+    for chosen, count in counts.items():
+        p = said[chosen]
+        assert abs(count / n - p) < 5 * (p * (1 - p) / n) ** 0.5 + 1e-4
+
+
+@pytest.mark.parametrize("exploration", [0, 10_000, 100_000, 500_000])
+def test_exploration_bounds_how_often_the_action_differs_from_the_greedy_one(exploration: int) -> None:
+    outcome = draw(inputs(exploration=exploration))
+    assert outcome.explored <= exploration / 1e6 + 1e-9
+    if exploration == 0:
+        assert outcome.chosen == outcome.greedy
+        assert outcome.joint == 1.0
+
+
+def test_explored_is_one_minus_the_probability_of_the_greedy_action() -> None:
+    outcomes = draw_many([inputs(seed) for seed in range(200)], lambda model_id, snapshot_id: POLICY)
+    greedy = next(outcome for outcome in outcomes if outcome.chosen == outcome.greedy)
+    assert greedy.explored == pytest.approx(1.0 - greedy.joint)
+
+
+def test_probabilities_lie_on_the_grid_and_sum_to_one() -> None:
+    outcomes = draw_many([inputs(seed) for seed in range(500)], lambda model_id, snapshot_id: POLICY)
+    by_variant = {outcome.chosen.variant: outcome.variant for outcome in outcomes if outcome.chosen}
+    assert all((p * GRID).is_integer() for p in by_variant.values())
+    assert sum(by_variant.values()) == pytest.approx(1.0)
+
+
+def test_a_variant_goes_only_where_it_fits() -> None:
+    only_push = (Candidate("a", "en", ARMS[0], 1000, 0b10), Candidate("b", "en", ARMS[1], 1000, 0b01))
+    for seed in range(300):
+        chosen = draw(inputs(seed, candidates=only_push)).chosen
+        assert chosen is not None
+        assert chosen.channel == (1 if chosen.variant == 0 else 0)
+
+
+def test_a_slot_is_one_of_its_channels() -> None:
+    channels = (ChannelOption("email", 500, 300, b"\x01"), ChannelOption("push", 500, 300, b"\xf0"))
+    for seed in range(300):
+        chosen = draw(inputs(seed, channels=channels)).chosen
+        assert chosen is not None
+        assert chosen.slot in ((0,) if chosen.channel == 0 else (4, 5, 6, 7))
+
+
+def test_a_single_possibility_has_probability_one() -> None:
+    one = inputs(candidates=(Candidate("a", "en", ARMS[0], 1000, 1),), channels=(ChannelOption("email", 1, 1, b"\x01"),))
+    outcome = draw(one)
+    assert (outcome.variant, outcome.channel, outcome.timing, outcome.joint) == (1.0, 1.0, 1.0, 1.0)
+
+
+def test_holding_back_returns_the_baseline_and_keeps_the_shadow() -> None:
+    outcome = draw(inputs(forced="baseline"))
+    assert outcome.chosen is not None
+    assert (outcome.chosen.variant, outcome.chosen.channel, outcome.chosen.slot) == (0, 0, 0)
+    assert outcome.joint == 1.0
+    assert outcome.shadow is not None
+    assert outcome.explored == 0.0
+
+
+def test_nothing_feasible_is_nothing_chosen() -> None:
+    outcome = draw(inputs(candidates=(), channels=(), refusal="no_consent"))
+    assert outcome.chosen is None
+    assert outcome.joint == 1.0
+
+
+def test_a_draw_does_not_depend_on_its_company() -> None:
+    many = [inputs(seed) for seed in range(100)]
+    together = draw_many(many, lambda model_id, snapshot_id: POLICY)
+    assert together == [draw(one) for one in many]
+
+
+def test_without_a_variant_policy_the_baseline_goes_out() -> None:
+    for seed in range(50):
+        chosen = draw(inputs(seed, stages=CHANNEL | TIMING, baseline=2)).chosen
+        assert chosen is not None
+        assert chosen.variant == 2
+
+
+def test_ties_are_explored_evenly() -> None:
+    fresh = decode_policy(encode_policy(BanditStatistics(), {}), 0, "m")
+    outcomes = draw_many([inputs(seed, exploration=1_000_000, stages=VARIANT) for seed in range(6_000)], lambda m, s: fresh)
+    counts = Counter(outcome.chosen.variant for outcome in outcomes if outcome.chosen)
+    assert all(count == pytest.approx(2_000, abs=200) for count in counts.values())

@@ -1,0 +1,162 @@
+import pytest
+
+from personalization.learning.bandits import BIAS, action_features
+from personalization.learning.credit import FULL, CreditLedger, OpenDecision
+from personalization.tenant import RewardSpec
+from personalization.vocabulary import Aggregation
+
+SPEC = RewardSpec(weights={"clicked": 1.0, "converted": 5.0, "unsubscribed": -5.0, "custom:cart": 2.0})
+
+
+def decision(seq: int = 1, user: bytes | None = b"u", **fields: object) -> OpenDecision:
+    return OpenDecision(
+        seq, f"d{seq}", "m", user, ((BIAS, 1.0),), action_features("a", []), slot_at=0, matures_at=10, config_version=0, **fields
+    )  # type: ignore[arg-type]
+
+
+def ledger_with(*decisions: OpenDecision) -> CreditLedger:
+    ledger = CreditLedger()
+    for one in decisions:
+        ledger.decided(one)
+    return ledger
+
+
+def total(ledger: CreditLedger) -> float:
+    return ledger.models["m"].statistics.total if "m" in ledger.models else 0.0
+
+
+def engage(ledger: CreditLedger, type_: str, spec: RewardSpec = SPEC, value: float | None = None, key: str | None = None) -> None:
+    ledger.engaged("d1", type_, key or type_, value, spec)
+
+
+def test_a_decision_enters_learning_when_it_is_exposed() -> None:
+    ledger = ledger_with(decision())
+    assert ledger.models == {}
+    ledger.exposed([1])
+    assert ledger.models["m"].statistics.weight == 1.0
+    assert ledger.models["m"].counts == {"exposed": 1.0}
+
+
+def test_it_enters_with_the_default_and_is_corrected() -> None:
+    ledger = ledger_with(decision(reward=0.5))
+    ledger.exposed([1])
+    assert total(ledger) == 0.5
+    engage(ledger, "clicked")
+    assert total(ledger) == 1.0
+    engage(ledger, "converted")
+    assert total(ledger) == 6.0
+
+
+def test_an_event_before_exposure_counts_at_exposure() -> None:
+    ledger = ledger_with(decision())
+    engage(ledger, "clicked")
+    assert total(ledger) == 0.0
+    ledger.exposed([1])
+    assert total(ledger) == 1.0
+    assert ledger.models["m"].counts == {"exposed": 1.0, "clicked": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "reward"), [(Aggregation.FIRST_PER_TYPE, 6.0), (Aggregation.SUM, 7.0), (Aggregation.MAX, 5.0)]
+)
+def test_events_become_one_reward_as_the_tenant_wants(aggregation: Aggregation, reward: float) -> None:
+    spec = RewardSpec(weights=SPEC.weights, aggregation=aggregation)
+    ledger = ledger_with(decision())
+    ledger.exposed([1])
+    for type_ in ("clicked", "clicked", "converted"):
+        engage(ledger, type_, spec)
+    assert total(ledger) == reward
+
+
+def test_a_given_reward_is_final() -> None:
+    ledger = ledger_with(decision())
+    ledger.exposed([1])
+    engage(ledger, "clicked")
+    engage(ledger, "rewarded", value=0.25)
+    engage(ledger, "converted")
+    assert total(ledger) == 0.25
+
+
+def test_events_after_the_wait_change_nothing() -> None:
+    ledger = ledger_with(decision())
+    ledger.exposed([1])
+    ledger.matured([1])
+    engage(ledger, "clicked")
+    assert total(ledger) == 0.0
+    assert ledger.open == {}
+
+
+def test_custom_events_count_by_their_name() -> None:
+    ledger = ledger_with(decision())
+    ledger.exposed([1])
+    engage(ledger, "custom", key="custom:cart")
+    assert total(ledger) == 2.0
+
+
+def test_a_discarded_decision_leaves_no_trace() -> None:
+    ledger = ledger_with(decision(1), decision(2))
+    ledger.exposed([1, 2])
+    engage(ledger, "clicked")
+    ledger.discarded(1)
+    only = ledger_with(decision(2))
+    only.exposed([2])
+    assert total(ledger) == total(only)
+    assert ledger.models["m"].statistics.weight == 1.0
+    assert ledger.models["m"].counts["clicked"] == 0.0
+
+
+def test_an_inactive_decision_waits_for_its_activation() -> None:
+    ledger = ledger_with(decision(active=False))
+    ledger.exposed([1])
+    assert ledger.models == {}
+    ledger.activated(1)
+    ledger.exposed([1])
+    assert ledger.models["m"].statistics.weight == 1.0
+
+
+def test_exposing_twice_counts_once() -> None:
+    ledger = ledger_with(decision())
+    ledger.exposed([1, 1])
+    ledger.exposed([1])
+    assert ledger.models["m"].statistics.weight == 1.0
+
+
+def test_the_influence_of_one_user_is_bounded() -> None:
+    ledger = ledger_with(*(decision(seq) for seq in range(1, 3_001)))
+    ledger.exposed(range(1, 3_001))
+    assert FULL < ledger.models["m"].statistics.weight < 2.1 * FULL
+    others = ledger_with(*(decision(seq, bytes([seq % 256, seq // 256])) for seq in range(1, 501)))
+    others.exposed(range(1, 501))
+    assert others.models["m"].statistics.weight == 500.0
+
+
+def test_an_outlandish_reward_is_cut() -> None:
+    ledger = ledger_with(decision())
+    ledger.exposed([1])
+    engage(ledger, "rewarded", value=1e12)
+    assert total(ledger) == 1_000.0
+
+
+def test_a_ledger_survives_packing_and_goes_on_the_same() -> None:
+    ledger = ledger_with(decision(1), decision(2, active=False))
+    ledger.exposed([1])
+    engage(ledger, "clicked")
+    again = CreditLedger.unpack(ledger.pack())
+    assert again.digest() == ledger.digest()
+    assert again.pack() == ledger.pack()
+    for one in (ledger, again):
+        one.activated(2)
+        one.exposed([2])
+        engage(one, "converted")
+    assert again.digest() == ledger.digest()
+
+
+def test_publishing_is_worth_it_only_when_something_changed() -> None:
+    ledger = ledger_with(*(decision(seq, bytes([seq % 250, seq // 250])) for seq in range(1, 1_002)))
+    ledger.exposed(range(1, 1_001))
+    model = ledger.models["m"]
+    assert model.worth_publishing()
+    model.changed = 0.0
+    assert not model.worth_publishing()
+    ledger.exposed([1_001])
+    assert not model.worth_publishing()

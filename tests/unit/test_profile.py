@@ -1,0 +1,103 @@
+from dataclasses import replace
+
+import pytest
+
+from personalization.clock import DAY, HOUR, instant
+from personalization.messages import LogEntry
+from personalization.profile import HALF_LIFE, Consent, PersonalizationProfile, fading
+from personalization.vocabulary import PersonalizationTrigger
+
+NOW = instant("2026-11-23T10:30:00Z")  # a Monday
+
+
+def profile() -> PersonalizationProfile:
+    return PersonalizationProfile(tenant_id="t", user_ref=b"u" * 16, version=1)
+
+
+def row(seq: int, type_: str, at: int = NOW, **fields: object) -> LogEntry:
+    return LogEntry(seq=seq, type=type_, at=at, recorded_at=at, user_ref=b"u" * 16, **{"channel": "email", **fields})  # type: ignore[arg-type]
+
+
+def test_an_event_counts_on_its_channel_and_in_its_local_hour() -> None:
+    after = profile().after(row(1, "clicked", zone_offset=60))
+    assert after.patterns.engaged_on("email") * fading(NOW) == pytest.approx(1.0)
+    assert list(after.patterns.engaged) == [11]  # Monday 11:30 in a zone one hour ahead
+    assert after.learned_seq == 1
+
+
+def test_a_count_loses_half_its_weight_in_a_half_life() -> None:
+    after = profile().after(row(1, "opened"))
+    assert after.patterns.engaged_on("email") * fading(NOW + HALF_LIFE) == pytest.approx(0.5)
+
+
+def test_late_events_find_their_place_whatever_the_order() -> None:
+    old, new = row(1, "clicked", NOW - 30 * DAY), row(2, "clicked", NOW)
+    one, other = profile().after(old).after(new), profile().after(new).after(old)
+    assert one.patterns.engaged_on("email") == pytest.approx(other.patterns.engaged_on("email"))
+    assert one.patterns.last_event_at == other.patterns.last_event_at == NOW
+    assert one.patterns.first_event_at == NOW - 30 * DAY
+
+
+def test_a_delivery_is_no_engagement() -> None:
+    assert profile().after(row(1, "delivered")).patterns.engaged == {}
+
+
+def test_conversions_add_up_to_money() -> None:
+    after = profile().after(row(1, "converted", value=12.5)).after(row(2, "converted", value=7.5))
+    assert after.patterns.spend == 20.0
+    assert after.lifetime_value() == pytest.approx(20.0 * 365 / 91)
+
+
+def test_a_discarded_send_leaves_no_weight() -> None:
+    after = profile().after(row(1, "decided")).after(row(2, "discarded"))
+    assert after.patterns.sent_on("email") == 0.0
+    assert after.patterns.sends == 0
+
+
+def test_an_inactive_decision_counts_once_it_is_activated() -> None:
+    waiting = profile().after(row(1, "decided", active=False))
+    assert waiting.patterns.sends == 0
+    assert waiting.after(row(2, "activated")).patterns.sends == 1
+
+
+def test_after_does_not_alter_the_profile_it_is_asked_of() -> None:
+    before = profile().after(row(1, "clicked"))
+    copy = replace(before)
+    before.after(row(2, "clicked"))
+    assert before == copy
+
+
+def test_rows_without_behaviour_only_move_the_sequence() -> None:
+    before = profile()
+    after = before.after(row(9, "config_changed"))
+    assert after.patterns is before.patterns
+    assert after.learned_seq == 9
+
+
+def test_triggers_are_due_when_a_row_sets_them_off() -> None:
+    assert profile().due_triggers() == ()
+    after = profile().after(row(1, "clicked"))
+    assert PersonalizationTrigger.USER_INTERACTION in after.due_triggers()
+    assert PersonalizationTrigger.PREDICTIVE_SIGNAL in profile().after(row(1, "unsubscribed")).due_triggers()
+    busy = profile()
+    for seq in range(1, 12):
+        busy = busy.after(row(seq, "clicked", NOW + seq * HOUR))
+    assert {PersonalizationTrigger.BEHAVIORAL_PATTERN, PersonalizationTrigger.ENGAGEMENT_THRESHOLD} <= set(busy.due_triggers())
+
+
+def test_silence_raises_the_churn_risk() -> None:
+    heard = profile()
+    for day in range(10):
+        heard = heard.after(row(day + 1, "opened", NOW + day * DAY))
+    last = NOW + 9 * DAY
+    risks = [heard.churn_risk(last + days * DAY) or 0.0 for days in (0, 2, 10, 100)]
+    assert risks == sorted(risks)
+    assert risks[0] < 0.1 < 0.9 < risks[-1] <= 1.0
+    assert profile().churn_risk(NOW) is None
+
+
+def test_what_was_not_said_of_consent_is_the_default() -> None:
+    said = replace(profile(), consent=Consent(marketing=False))
+    assert said.allows("marketing", True) is False
+    assert said.allows("learning", True) is True
+    assert said.allows("learning", False) is False
