@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
+from dataclasses import replace as changed
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
+from prometheus_client import Counter
 
 from personalization import telemetry
 from personalization.cache import CachedProfiles
@@ -20,6 +23,7 @@ from personalization.clock import DAY, MINUTE, Clock, utc_offset, zone
 from personalization.deciding.assembly import CODE, Decided, decide_many, fallen_back, record_of, refused
 from personalization.deciding.document import document, slot_at
 from personalization.deciding.feasible import Capabilities, Question, caps_of, prepare
+from personalization.deciding.features import feature_names
 from personalization.deciding.planning import Plan, plan_of
 from personalization.deciding.record import MILLE, Record, decode_record, encode_record
 from personalization.deciding.replay import Replay, replay
@@ -48,8 +52,7 @@ _RECOMPUTATIONS = 2
 _PLANS_KEPT = 4_096
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """A request on its way. arrived: monotonic seconds; fallback: why the baseline must do, when something failed already."""
 
     request: PersonalizationRequest
@@ -281,7 +284,7 @@ class DeepPersonalizationEngine:
         key = (template.tenant_id, what, config.version, language, channels, category)
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = plan_of(replace(template, category=category), config, language, channels)
+            plan = self._plans[key] = plan_of(changed(template, category=category), config, language, channels)
             while len(self._plans) > _PLANS_KEPT:
                 self._plans.popitem(last=False)
         return plan
@@ -329,7 +332,7 @@ def _new_decision(case: _Case, decided: Decided, record: Record) -> NewDecision:
 
 
 def _response(case: _Case, decided: Decided, record: Record, policy_of: PolicyOf) -> PersonalizationResponse:
-    telemetry.DECISIONS.labels(Action.SUPPRESS if record.outcome.chosen is None else Action.SEND, record.mode).inc()
+    _decided(Action.SUPPRESS if record.outcome.chosen is None else Action.SEND, record.mode).inc()
     if record.fallback is not None:
         telemetry.FALLBACKS.labels(record.fallback).inc()
     answer = document(
@@ -339,9 +342,15 @@ def _response(case: _Case, decided: Decided, record: Record, policy_of: PolicyOf
         original=_original(case.template, case.question.plan),
         personalized=decided.personalized,
         policy_of=policy_of,
-        names=decided.prepared.names,
+        names=_names(case.question),
     )
     return PersonalizationResponse(answer, quality_failed=decided.prepared.quality_failed)
+
+
+@lru_cache(maxsize=64)
+def _decided(action: str, mode: str) -> Counter:
+    """The counter with its labels bound once."""
+    return telemetry.DECISIONS.labels(action, mode)
 
 
 def _answer(case: _Case | PersonalizationError) -> Answer:
@@ -382,8 +391,15 @@ def _sealed(case: _Case, decided: Decided) -> bytes | None:
     if not case.template.template_id:
         kept["template"] = msgspec.to_builtins(case.template)
     if case.ask.request.explain:
-        kept["names"] = decided.prepared.names
+        kept["names"] = _names(case.question)
     return msgspec.msgpack.encode(kept) if kept else None
+
+
+def _names(question: Question) -> dict[int, str]:
+    """Of the features that took part, where somebody asked for an explanation."""
+    if not question.request.explain:
+        return {}
+    return feature_names(question.profile, question.plan.language, question.request.context)
 
 
 def _bucket(salt: bytes, user_ref: bytes) -> float:

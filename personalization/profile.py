@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from personalization.clock import DAY, HOUR, hour_of_week
@@ -126,7 +127,7 @@ class Patterns:
     def engaged_on(self, channel: str) -> float:
         """Stored (undecayed) weight of engagements on a channel."""
         counts = self.channels.get(channel, {})
-        return sum(weight for type_, weight in counts.items() if type_ in _ENGAGED)
+        return sum([weight for type_, weight in counts.items() if type_ in _ENGAGED])
 
     def sent_on(self, channel: str) -> float:
         return self.channels.get(channel, {}).get("sent", 0.0)
@@ -227,6 +228,7 @@ def growth(at: int) -> float:
     return math.exp2((at - LANDMARK) / HALF_LIFE)
 
 
+@lru_cache(maxsize=64)
 def fading(now: int) -> float:
     """What turns stored weights into counts as of `now`."""
     return math.exp2((LANDMARK - now) / HALF_LIFE)

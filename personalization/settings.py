@@ -24,6 +24,9 @@ class RateLimit(NamedTuple):
     seconds: int
 
 
+DEFAULT_RATE_LIMIT = RateLimit(1000, 1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What the operator decided. `encryption_keys`: (id, 32 bytes), newest first."""
@@ -35,7 +38,7 @@ class Settings:
     jwt_secret_key: str | None = None
     jwt_issuer: str = "personalization"
     encryption_keys: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
-    rate_limit: RateLimit = RateLimit(1000, 1)
+    rate_limit: RateLimit = DEFAULT_RATE_LIMIT
     data_dir: Path | None = None
     port: int = 8000
     log_level: str = "INFO"

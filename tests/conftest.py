@@ -121,7 +121,7 @@ def reopen(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Reope
 
 
 def _create(server: str, name: str, template: str = "template0") -> None:
-    _statement(server.partition("?")[2], "postgres", f"CREATE DATABASE {name} TEMPLATE {template}")
+    _statement(server.partition("?")[2], "postgres", f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
 
 
 def _statement(socket: str, database: str, *statements: str) -> None:

@@ -10,7 +10,7 @@ single lines.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import partial
@@ -84,6 +84,11 @@ class CompiledContent:
     def parts(self) -> tuple[str, ...]:
         return tuple(self._parts)
 
+    @property
+    def variables(self) -> tuple[Segments, ...]:
+        """The paths on which `missing` and `coverage` depend."""
+        return tuple(dict.fromkeys((*(path for _, path in self._required), *self._shown)))
+
     def missing(self, values: Values) -> frozenset[str]:
         """The required paths that are absent or null. An empty text is a value."""
         return frozenset([name for name, path in self._required if _found(values, path) is None])
@@ -115,6 +120,13 @@ class CompiledContent:
     def length(self, part: str) -> int:
         """Estimated characters of the part, 0 when there is none: its literal text plus 12 for each output."""
         return self._parts[part].length if part in self._parts else 0
+
+
+def presence(values: Values, variables: Sequence[Segments]) -> bytes:
+    """For each variable 0 where it is absent, 1 where it is empty, 2 where it has a value. People alike in this are alike
+    in what is missing and in coverage."""
+    found = [_found(values, path) for path in variables]
+    return bytes([0 if value is None else 1 if value == "" else 2 for value in found])
 
 
 def compile_content(parts: Mapping[str, str], path: str) -> CompiledContent:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from personalization import __version__
 from personalization.deciding.feasible import Prepared, Question
-from personalization.deciding.forecast import forecast
+from personalization.deciding.forecast import Forecast, forecast, shares_of
 from personalization.deciding.record import FORMAT, Outcome, Record
 from personalization.deciding.stages import PolicyOf, draw_many
 from personalization.errors import MissingVariables, RenderingFailed
+from personalization.learning.bandits import Policy
 from personalization.vocabulary import FallbackReason, Mode, Suppression
 
 #: What a replay compares: another code version may rightly decide otherwise.
 CODE = __version__
 
 
-@dataclass(frozen=True, kw_only=True)
-class Decided:
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
     """A decision before it is recorded. personalized: the rendered text; used: the values it was rendered from."""
 
     prepared: Prepared
@@ -48,7 +49,7 @@ def _alone(question: Question, prepared: Prepared, policy_of: PolicyOf) -> Decid
 
 def fallen_back(question: Question, prepared: Prepared, reason: FallbackReason) -> Decided:
     """The baseline instead, which needs no model; suppressed as ineligible when even its text fails."""
-    inputs = msgspec.structs.replace(prepared.inputs, forced="baseline", stages=0, exploration=0, features=())
+    inputs = replace(prepared.inputs, forced="baseline", stages=0, exploration=0, features=())
     safe = replace(prepared, inputs=inputs, mode=Mode.FALLBACK, trains=False, strategies=())
     decided = Decided(prepared=safe, outcome=draw_many([inputs], _no_policy)[0], fallback=reason)
     try:
@@ -59,9 +60,7 @@ def fallen_back(question: Question, prepared: Prepared, reason: FallbackReason) 
 
 def refused(decided: Decided, reason: Suppression, retry_at: int | None = None) -> Decided:
     """The same decision with nothing feasible any more."""
-    inputs = msgspec.structs.replace(
-        decided.prepared.inputs, refusal=reason, retry_at=retry_at, candidates=(), channels=(), features=()
-    )
+    inputs = replace(decided.prepared.inputs, refusal=reason, retry_at=retry_at, candidates=(), channels=(), features=())
     return Decided(
         prepared=replace(decided.prepared, inputs=inputs, trains=False, strategies=()),
         outcome=draw_many([inputs], _no_policy)[0],
@@ -103,7 +102,8 @@ def _no_policy(model_id: str, snapshot_id: int) -> Any:
 
 def record_of(question: Question, decided: Decided, policy_of: PolicyOf, milliseconds: float) -> Record:
     prepared, request = decided.prepared, question.request
-    counts = policy_of(question.model_id, question.snapshot_id).counts if question.capabilities.forecast else {}
+    can = question.capabilities.forecast
+    shares = _shares(policy_of(question.model_id, question.snapshot_id)) if can else shares_of({})
     return Record(
         format=FORMAT,
         code=CODE,
@@ -117,7 +117,7 @@ def record_of(question: Question, decided: Decided, policy_of: PolicyOf, millise
         template_version=question.plan.template_version,
         language=question.plan.language,
         zone=prepared.zone.key,
-        forecast=forecast(counts, question.profile if question.capabilities.forecast else None, question.now),
+        forecast=forecast(shares, question.profile if can else None, question.now),
         strategies=prepared.strategies,
         recommendations=prepared.recommendations,
         constraints=prepared.constraints,
@@ -128,3 +128,9 @@ def record_of(question: Question, decided: Decided, policy_of: PolicyOf, millise
         cache_hit=question.cache_hit,
         milliseconds=milliseconds,
     )
+
+
+@lru_cache(maxsize=1024)
+def _shares(policy: Policy) -> Forecast:
+    """Kept, since a policy never changes."""
+    return shares_of(policy.counts)

@@ -9,7 +9,7 @@ from personalization.clock import rfc3339, zone
 from personalization.deciding.explanation import explanation, triple_document
 from personalization.deciding.record import MILLE, Inputs, Outcome, Record, Triple
 from personalization.deciding.slots import slot_time
-from personalization.deciding.stages import PolicyOf
+from personalization.deciding.stages import PolicyOf, bits
 from personalization.vocabulary import Action
 
 _SENTENCES = {
@@ -88,12 +88,10 @@ def optimal_channels(inputs: Inputs, outcome: Outcome) -> list[str]:
     """Names the chosen variant may go by, best first, the chosen one first; empty when suppressed."""
     if outcome.chosen is None:
         return []
-    mask = inputs.candidates[outcome.chosen.variant].channels
-    ranked = sorted(
-        (i for i in range(len(inputs.channels)) if mask >> i & 1),
-        key=lambda i: (i != outcome.chosen.channel, -inputs.channels[i].mean, i),  # type: ignore[union-attr]
-    )
-    return [inputs.channels[i].name for i in ranked]
+    others = [i for i in bits(inputs.candidates[outcome.chosen.variant].channels) if i != outcome.chosen.channel]
+    if len(others) > 1:
+        others.sort(key=lambda i: -inputs.channels[i].mean)
+    return [inputs.channels[i].name for i in (outcome.chosen.channel, *others)]
 
 
 def _suppression(record: Record) -> dict[str, Any] | None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from personalization.clock import DAY, zone
-from personalization.deciding.features import Quantised, gathered, moment_features, profile_features
+from personalization.deciding.features import Quantised, context_features, gathered, moment_features, profile_features
 from personalization.deciding.planning import Plan
 from personalization.deciding.preferences import channel_belief, slot_beliefs
-from personalization.deciding.record import Candidate, ChannelOption, Constraint, Inputs
+from personalization.deciding.record import MILLE, Candidate, ChannelOption, Constraint, Inputs
 from personalization.deciding.slots import Slots, next_open, slots_of
 from personalization.deciding.stages import CHANNEL, TIMING, VARIANT
 from personalization.errors import MissingVariables
@@ -20,6 +23,8 @@ from personalization.profile import PersonalizationProfile
 from personalization.storage.base import Reservation
 from personalization.tenant import DEFAULT_SEND_WINDOW, FrequencyCap, QuietHours, TenantConfig
 from personalization.vocabulary import Category, ConsentDefault, LearningMode, Mode, Strategy, Suppression
+
+_ALL_STRATEGIES = frozenset(Strategy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +40,7 @@ class Capabilities:
     allocation: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, kw_only=True):
     """One decision to make, with everything it may look at.
 
     bucket   : the user's stable place in [0, 1) for holdouts, 1 for nobody
@@ -58,13 +62,12 @@ class Question:
     profile: PersonalizationProfile | None = None
     bucket: float = 1.0
     reserved: Sequence[Reservation] = ()
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = msgspec.field(default_factory=dict)
     cache_hit: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """Inputs of the draw, and what only the record and the answer need. names: feature key -> name."""
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """Inputs of the draw, and what only the record and the answer need."""
 
     inputs: Inputs
     mode: Mode
@@ -74,7 +77,6 @@ class Prepared:
     recommendations: tuple[str, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     quality_failed: bool = False
-    names: Mapping[int, str] = field(default_factory=dict)
 
 
 def prepare(question: Question) -> Prepared:
@@ -88,16 +90,15 @@ def prepare(question: Question) -> Prepared:
     refusal, retry_at = _refusal(question, place, slots, candidates, found)
     mode, exploration = _mode(question, quality_failed)
     stages = _stages(question)
-    strategies = set(request.strategies) or set(Strategy)
+    strategies = frozenset(request.strategies) or _ALL_STRATEGIES
     means, deviations = slot_beliefs(profile, slots, bool(stages & TIMING) and Strategy.BEHAVIORAL_ADAPTIVE in strategies)
     personal = bool(stages & VARIANT)
-    features, names = _features(question, slots, strategies) if personal and refusal is None else ((), {})
     inputs = Inputs(
         seed=question.seed,
         now=question.now,
         model_id=question.model_id,
         snapshot_id=question.snapshot_id,
-        features=features,
+        features=_features(question, slots, strategies) if personal and refusal is None else (),
         candidates=tuple(candidates) if refusal is None else (),
         baseline=next((i for i, c in enumerate(candidates) if c.variant_id == plan.baseline_variant_id), 0),
         channels=tuple(channels) if refusal is None else (),
@@ -116,19 +117,18 @@ def prepare(question: Question) -> Prepared:
         mode=mode,
         trains=_trains(question, mode) and refusal is None,
         zone=place,
-        strategies=_strategies(inputs, strategies, means),
+        strategies=_strategies(inputs, strategies),
         recommendations=_recommendations(question, quality_failed),
         constraints=tuple(found),
         quality_failed=quality_failed,
-        names=names,
     )
 
 
-def _features(question: Question, slots: Slots, strategies: set[Any]) -> tuple[tuple[Quantised, ...], dict[int, str]]:
+def _features(question: Question, slots: Slots, strategies: frozenset[str]) -> tuple[Quantised, ...]:
     who = profile_features(question.profile, question.plan.language)
     if Strategy.CONTEXTUAL_INTELLIGENCE not in strategies:
         return gathered(who)
-    return gathered(who, moment_features(slots.hours[0], question.request.context))
+    return gathered(who, moment_features(slots.hours[0]), context_features(question.request.context))
 
 
 def _held_back(question: Question, mode: Mode, quality_failed: bool) -> bool:
@@ -259,19 +259,18 @@ def _candidates(question: Question, channels: Sequence[ChannelOption]) -> tuple[
     bits = {option.name: 1 << i for i, option in enumerate(channels)}
     filled: list[Candidate] = []
     missing: set[str] = set()
-    for planned in question.plan.variants:
-        lacking = planned.compiled.missing(question.values)
-        if lacking:
-            missing |= lacking
+    for planned, judged in zip(question.plan.variants, question.plan.judged(question.values), strict=True):
+        if judged.missing:
+            missing |= judged.missing
             continue
-        mask = sum(bits.get(name, 0) for name in planned.channels)
-        filled.append(Candidate(planned.variant_id, planned.locale, planned.actions, planned.quality(question.values), mask))
+        mask = sum([bits.get(name, 0) for name in planned.channels])
+        filled.append(Candidate(planned.variant_id, planned.locale, planned.actions, judged.quality, mask))
     if not filled:
         raise MissingVariables(missing)
     fitting = [candidate for candidate in filled if candidate.channels]
     threshold = question.request.min_quality_score
     threshold = question.config.min_quality_score if threshold is None else threshold
-    good = [candidate for candidate in fitting if candidate.quality >= threshold * 1000]
+    good = [candidate for candidate in fitting if candidate.quality >= threshold * MILLE]
     if good or not fitting:
         return good, False
     baseline = [c for c in fitting if c.variant_id == question.plan.baseline_variant_id] or fitting[:1]
@@ -345,16 +344,17 @@ def _stages(question: Question) -> int:
     )
 
 
-def _strategies(inputs: Inputs, wanted: set[Any], means: bytes) -> tuple[str, ...]:
+def _strategies(inputs: Inputs, wanted: frozenset[str]) -> tuple[str, ...]:
     """The strategies that took part, by what the draw really read."""
-    applied = []
-    if means or (inputs.stages & CHANNEL and len(inputs.channels) > 1):
-        applied.append(Strategy.BEHAVIORAL_ADAPTIVE)
-    if inputs.stages & VARIANT and len(inputs.candidates) > 1:
-        if Strategy.CONTEXTUAL_INTELLIGENCE in wanted:
-            applied.append(Strategy.CONTEXTUAL_INTELLIGENCE)
-        applied.append(Strategy.PREDICTIVE_OPTIMIZATION)
-    return tuple(str(strategy) for strategy in applied)
+    behaviour = bool(inputs.slot_means) or (bool(inputs.stages & CHANNEL) and len(inputs.channels) > 1)
+    words = bool(inputs.stages & VARIANT) and len(inputs.candidates) > 1
+    return _applied(behaviour, words and Strategy.CONTEXTUAL_INTELLIGENCE in wanted, words)
+
+
+@lru_cache(maxsize=8)
+def _applied(*parts: bool) -> tuple[str, ...]:
+    names = (Strategy.BEHAVIORAL_ADAPTIVE, Strategy.CONTEXTUAL_INTELLIGENCE, Strategy.PREDICTIVE_OPTIMIZATION)
+    return tuple(str(name) for name, took_part in zip(names, parts, strict=True) if took_part)
 
 
 def _recommendations(question: Question, quality_failed: bool) -> tuple[str, ...]:

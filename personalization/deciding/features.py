@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from itertools import chain
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from personalization.learning.bandits import BIAS, feature_key
 from personalization.profile import PersonalizationProfile
+from personalization.recent import Recent
 
 #: One unit of a recorded feature value.
 QUANTUM = 1 / 256
@@ -22,48 +23,68 @@ _LONGEST = 64
 Quantised = tuple[int, int]
 
 _ONE = int(1 / QUANTUM)
+_BIAS = ((BIAS, _ONE),)
 _DAYPARTS = ("night", "night", "morning", "morning", "afternoon", "evening")
 
 
-#: A feature before hashing: its name and its value in quanta.
-Named = tuple[str, int]
+#: Profiles whose features are remembered.
+_profiles: Recent[tuple[str, bytes, int, str], tuple[Quantised, ...]] = Recent(20_000)
 
 
-def profile_features(profile: PersonalizationProfile | None, language: str) -> Iterable[Named]:
-    """Traits by name, then the language."""
+def profile_features(profile: PersonalizationProfile | None, language: str) -> tuple[Quantised, ...]:
+    """Traits by name, then the language. The same for every decision of one profile version, so they are remembered."""
     if profile is None:
-        yield "profile=unknown", _ONE
-    else:
-        yield from _declared("trait", profile.traits)
-    yield f"language={language}", _ONE
+        return _unknown(language)
+    key = (profile.tenant_id, profile.user_ref, profile.version, language)
+    found = _profiles.get(key)
+    if found is None:
+        found = (*_declared("trait", profile.traits), _category("language", language))
+        _profiles.put(key, found)
+    return found
 
 
-def moment_features(hour_of_week: int, context: Mapping[str, Any]) -> Iterable[Named]:
-    """Day part, weekend, and whatever the caller passes in the context (unknown keys are features by hashing)."""
+@lru_cache(maxsize=256)
+def moment_features(hour_of_week: int) -> tuple[Quantised, ...]:
+    """Day part and weekend."""
     day, hour = divmod(hour_of_week, 24)
-    yield f"daypart={_DAYPARTS[hour // 4]}", _ONE
-    yield f"weekend={day >= 5}", _ONE
-    yield from _declared("context", context)
+    return _category("daypart", _DAYPARTS[hour // 4]), _category("weekend", day >= 5)
 
 
-def gathered(*parts: Iterable[Named]) -> tuple[tuple[Quantised, ...], dict[int, str]]:
-    """The bias and at most 23 features, each key once; and the names behind the keys, for explanations."""
-    features, names = {BIAS: _ONE}, {BIAS: "variant"}
-    for name, value in chain.from_iterable(parts):
-        key = feature_key(name)
-        if value and key not in features:
-            features[key], names[key] = value, name
-            if len(features) > _MOST:
-                break
-    return tuple(features.items()), names
+def context_features(context: Mapping[str, Any]) -> tuple[Quantised, ...]:
+    """Whatever the caller passes: unknown keys are features by hashing."""
+    return tuple(_declared("context", context)) if context else ()
 
 
-def _declared(kind: str, declared: Mapping[str, Any]) -> Iterable[Named]:
+def gathered(*parts: tuple[Quantised, ...]) -> tuple[Quantised, ...]:
+    """The bias and at most 23 features."""
+    features = sum(parts, _BIAS)
+    return features if len(features) <= _MOST + 1 else features[: _MOST + 1]
+
+
+def feature_names(profile: PersonalizationProfile | None, language: str, context: Mapping[str, Any]) -> dict[int, str]:
+    """Names behind the keys that `gathered` may hold, for explanations."""
+    traits = profile.traits if profile is not None else {}
+    named = [f"language={language}", "profile=unknown", *(f"daypart={part}" for part in _DAYPARTS), "weekend=True", "weekend=False"]
+    named += [f"trait:{name}{end}" for name, value in traits.items() for end in ("", f"={value}")]
+    named += [f"context:{name}{end}" for name, value in context.items() for end in ("", f"={value}")]
+    return {BIAS: "variant"} | {feature_key(name): name for name in named}
+
+
+@lru_cache(maxsize=1024)
+def _unknown(language: str) -> tuple[Quantised, ...]:
+    return _category("profile", "unknown"), _category("language", language)
+
+
+def _category(name: str, value: object) -> Quantised:
+    return feature_key(f"{name}={value}"), _ONE
+
+
+def _declared(kind: str, declared: Mapping[str, Any]) -> Iterator[Quantised]:
     for name in sorted(declared):
         value = declared[name]
         if isinstance(value, bool):
-            yield f"{kind}:{name}={value}", _ONE
+            yield _category(f"{kind}:{name}", value)
         elif isinstance(value, int | float):
-            yield f"{kind}:{name}", round(math.asinh(value) * 0.5 / QUANTUM)
+            yield feature_key(f"{kind}:{name}"), round(math.asinh(value) * 0.5 / QUANTUM)
         elif isinstance(value, str) and len(value) <= _LONGEST:
-            yield f"{kind}:{name}={value}", _ONE
+            yield _category(f"{kind}:{name}", value)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from personalization.content.locales import choose_locale
 from personalization.content.quality import StaticQuality, fits, static_quality
-from personalization.content.templates import CompiledContent, compile_content
+from personalization.content.reading import Segments
+from personalization.content.templates import CompiledContent, compile_content, presence
+from personalization.deciding.record import MILLE
 from personalization.learning.bandits import action_features
+from personalization.recent import Recent
 from personalization.template import ANY_LOCALE, Template, Variant
 from personalization.tenant import TenantConfig
 
@@ -25,9 +28,13 @@ class PlannedVariant:
     channels: tuple[str, ...]
     static: StaticQuality
 
-    def quality(self, values: Mapping[str, Any]) -> int:
-        """In thousandths."""
-        return round(self.static.score(self.compiled, values) * 1000)
+
+@dataclass(frozen=True)
+class Judged:
+    """What a person's values mean for one variant: which variables it lacks, and its quality in thousandths."""
+
+    missing: frozenset[str]
+    quality: int
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,19 @@ class Plan:
     channels: tuple[str, ...]
     baseline_variant_id: str
     variants: tuple[PlannedVariant, ...]
+    _variables: tuple[Segments, ...] = field(repr=False)
+    _judged: Recent[bytes, tuple[Judged, ...]] = field(default_factory=lambda: Recent(_ALIKE), repr=False)
+
+    def judged(self, values: Mapping[str, Any]) -> tuple[Judged, ...]:
+        """Each variant for these values; the same for all who have and lack the same variables, so it is kept."""
+        alike = presence(values, self._variables)
+        found = self._judged.get(alike)
+        if found is None:
+            found = tuple(
+                Judged(v.compiled.missing(values), round(v.static.score(v.compiled, values) * MILLE)) for v in self.variants
+            )
+            self._judged.put(alike, found)
+        return found
 
     def variant(self, variant_id: str) -> PlannedVariant:
         return next(planned for planned in self.variants if planned.variant_id == variant_id)
@@ -51,6 +71,8 @@ class Plan:
 Compiler = Callable[[Mapping[str, str], str], CompiledContent]
 
 ADHOC_MODEL = "variants"
+#: Kinds of people, by the variables they have, that a plan remembers.
+_ALIKE = 512
 
 
 def model_of(template_id: str | None) -> str:
@@ -64,6 +86,7 @@ def plan_of(
     """Raises TemplateInvalid on a text that does not compile. A template without id is inline content."""
     chosen = tuple(channels or template.channels or config.channels)
     template_id = template.template_id or None
+    variants = tuple(_planned(variant, template, config, language, chosen, compiler) for variant in template.variants)
     return Plan(
         model_id=model_of(template_id),
         template_id=template_id,
@@ -72,7 +95,8 @@ def plan_of(
         category=template.category,
         channels=chosen,
         baseline_variant_id=template.baseline_variant_id,
-        variants=tuple(_planned(variant, template, config, language, chosen, compiler) for variant in template.variants),
+        variants=variants,
+        _variables=tuple(dict.fromkeys(path for variant in variants for path in variant.compiled.variables)),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from math import sqrt
 
 from personalization.deciding.record import MILLE
@@ -9,13 +11,13 @@ from personalization.deciding.slots import Slots
 from personalization.profile import PersonalizationProfile, fading
 
 #: Pseudo-sends behind a declared channel preference, and behind none.
-_DECLARED, _SILENT = 10.0, 2.0
+_SAID, _SILENT = 10.0, 2.0
 #: The engagement rate believed of a channel that nobody said anything of.
 _SILENT_RATE = 0.3
 #: Pseudo-engagements, spread over the day, behind an observed hour (Dirichlet prior).
 _HOUR_PRIOR = 12.0
 #: Weights of the hours before, at and after (the kernel that smooths counts over the day).
-_KERNEL = (0.25, 0.5, 0.25)
+_KERNEL = ((-1, 0.25), (0, 0.5), (1, 0.25))
 #: Share of a slot's score that a declared hour decides where one is declared.
 _DECLARED_SHARE = 0.8
 
@@ -24,14 +26,19 @@ def channel_belief(profile: PersonalizationProfile | None, channel: str, now: in
     """Mean and deviation, in thousandths, of the engagement rate on a channel: Beta posterior, the declared preference
     as prior. Without `observe` the declaration alone."""
     if profile is None:
-        return _beta(_SILENT_RATE, _SILENT, 0.0, 0.0)
+        return _declared(_SILENT_RATE, _SILENT)
     declared = profile.channel_preferences.get(channel)
-    rate, strength = (_SILENT_RATE, _SILENT) if declared is None else (declared, _DECLARED)
+    rate, strength = (_SILENT_RATE, _SILENT) if declared is None else (declared, _SAID)
     if not observe or channel not in profile.patterns.channels:
-        return _beta(rate, strength, 0.0, 0.0)
+        return _declared(rate, strength)
     fade = fading(now)
     engaged = fade * profile.patterns.engaged_on(channel)
     return _beta(rate, strength, engaged, max(fade * profile.patterns.sent_on(channel), engaged))
+
+
+@lru_cache(maxsize=4096)
+def _declared(rate: float, strength: float) -> tuple[int, int]:
+    return _beta(rate, strength, 0.0, 0.0)
 
 
 def _beta(rate: float, strength: float, engaged: float, sent: float) -> tuple[int, int]:
@@ -41,31 +48,41 @@ def _beta(rate: float, strength: float, engaged: float, sent: float) -> tuple[in
 
 
 def slot_beliefs(profile: PersonalizationProfile | None, slots: Slots, observe: bool) -> tuple[bytes, bytes]:
-    """Mean and deviation of each slot's appeal, a byte a slot; empty when nothing tells the hours apart."""
+    """Mean and deviation of each slot's appeal in 1/255, a byte a slot; empty when nothing tells the hours apart."""
     if profile is None or len(slots.hours) == 1:
         return b"", b""
     preferred = profile.timing_preferences.preferred_hours
-    hours = _observed_hours(profile, slots) if observe and profile.patterns.engaged else None
-    if not preferred and hours is None:
+    engaged = profile.patterns.engaged if observe else {}
+    if not preferred and not engaged:
         return b"", b""
-    means, deviations = hours or ([0.0] * 24, [0.0] * 24)
     share = _DECLARED_SHARE if preferred else 0.0
-    score = [share * (hour in preferred) + (1.0 - share) * means[hour] for hour in range(24)]
-    spread = [(1.0 - share) * deviation for deviation in deviations]
-    return (
-        bytes(round(255 * score[hour % 24]) for hour in slots.hours),
-        bytes(min(255, round(255 * spread[hour % 24])) for hour in slots.hours),
-    )
+    means, deviations = _observed_hours(engaged, fading(slots.earliest), 255.0 * (1.0 - share))
+    for hour in preferred:
+        means[hour] += round(255 * share)
+    return slots.hours_of_day.translate(means), slots.hours_of_day.translate(deviations)
 
 
-def _observed_hours(profile: PersonalizationProfile, slots: Slots) -> tuple[list[float], list[float]]:
-    """Dirichlet posterior over the 24 local hours, relative to the best hour."""
-    fade = fading(slots.earliest)
-    counts = [0.0] * 24
-    for hour, weight in profile.patterns.engaged.items():
-        for shift, part in zip((-1, 0, 1), _KERNEL, strict=True):
-            counts[(hour + shift) % 24] += part * weight * fade
-    total = sum(counts) + _HOUR_PRIOR
-    shares = [(count + _HOUR_PRIOR / 24) / total for count in counts]
-    best = max(shares)
-    return [p / best for p in shares], [sqrt(p * (1.0 - p) / (total + 1.0)) / best for p in shares]
+def _observed_hours(engaged: Mapping[int, float], fade: float, scale: float) -> tuple[bytearray, bytearray]:
+    """Dirichlet posterior over the 24 local hours, relative to the best one: means and deviations times `scale`, in tables
+    of 256 bytes of which the first 24 count. All zero without engagements."""
+    means, deviations = bytearray(256), bytearray(256)
+    counts: dict[int, float] = {}
+    for hour, weight in engaged.items():
+        for shift, part in _KERNEL:
+            near = (hour + shift) % 24
+            counts[near] = counts.get(near, 0.0) + part * weight * fade
+    if not counts:
+        return means, deviations
+    n, floor = sum(counts.values()) + _HOUR_PRIOR, _HOUR_PRIOR / 24
+    best = floor + max(counts.values())
+    means[:24] = bytes((round(scale * floor / best),)) * 24
+    deviations[:24] = bytes((_spread(floor, n, best, scale),)) * 24
+    for hour, count in counts.items():
+        means[hour] = round(scale * (floor + count) / best)
+        deviations[hour] = _spread(floor + count, n, best, scale)
+    return means, deviations
+
+
+def _spread(count: float, n: float, best: float, scale: float) -> int:
+    """Deviation of a Dirichlet share, relative to the best one."""
+    return min(255, round(scale * sqrt(count * (n - count) / (n + 1.0)) / best))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
 from personalization.clock import DAY, HOUR, MINUTE, hour_of_week, utc_offset
@@ -25,6 +25,11 @@ class Slots:
     first_hour: int
     hours: tuple[int, ...]
     open: int
+
+    @cached_property
+    def hours_of_day(self) -> bytes:
+        """The local hour 0..23 of each slot, a byte a slot."""
+        return bytes([hour % 24 for hour in self.hours])
 
     def at(self, k: int) -> int:
         return slot_time(self.earliest, self.first_hour, k)

@@ -8,15 +8,18 @@ what else is decided in the same call.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
+from itertools import accumulate
 
 import numpy as np
 
 from personalization.deciding.features import QUANTUM
-from personalization.deciding.record import MILLE, ChannelOption, Inputs, Outcome, Triple
+from personalization.deciding.record import ChannelOption, Inputs, Outcome, Triple
 from personalization.learning.bandits import Policy
 
 #: Draws are made on a grid of this many points.
@@ -24,7 +27,10 @@ GRID = 1 << 20
 
 VARIANT, CHANNEL, TIMING = 1, 2, 4
 #: How exploration is shared where several stages are open: words first, they are learned for everybody at once.
-_SHARES = {VARIANT: 3, CHANNEL: 1, TIMING: 1}
+_WORDS, _WHERE, _WHEN = 3, 1, 1
+
+#: u_a of every candidate.
+Actions = tuple[tuple[int, ...], ...]
 
 #: Finds the policy an Inputs names.
 PolicyOf = Callable[[str, int], Policy]
@@ -32,28 +38,41 @@ PolicyOf = Callable[[str, int], Policy]
 
 @dataclass(frozen=True)
 class Preference:
-    """A stage's distribution before the draw: options (indexes), their odds against the greedy one, the greedy one."""
+    """A stage's distribution before exploration is bounded: options (indexes), their odds against the greedy one."""
 
-    options: Sequence[int]
-    odds: Sequence[float]
+    options: tuple[int, ...]
+    odds: tuple[float, ...]
     greedy: int
-
-    def weights(self, exploration: float) -> list[int]:
-        """Grid points of each option, summing to GRID, at most `exploration` of them off the greedy one."""
-        total = sum(self.odds)
-        off = 1.0 - 1.0 / total
-        scale = GRID / total * (exploration / off if off > exploration else 1.0)
-        points = [int(odds * scale) for odds in self.odds]
-        at = self.options.index(self.greedy)
-        points[at] += GRID - sum(points)
-        return points
 
 
 @dataclass(frozen=True)
-class Drawn:
-    option: int
-    probability: float
-    greedy_probability: float
+class Stage:
+    """A stage ready to be drawn from: up to which grid point each option reaches, and the greedy one's probability."""
+
+    options: tuple[int, ...]
+    bounds: tuple[int, ...]
+    greedy: int
+    kept: float
+
+    def draw(self, uniform: int) -> tuple[int, float]:
+        """The option whose share of the grid holds the uniform, and its probability."""
+        if len(self.options) == 1:
+            return self.options[0], 1.0
+        at = bisect_right(self.bounds, uniform)
+        return self.options[at], (self.bounds[at] - (self.bounds[at - 1] if at else 0)) / GRID
+
+
+def staged(preference: Preference, exploration: float) -> Stage:
+    """At most `exploration` of the grid off the greedy option; the odds are followed where they explore less."""
+    if len(preference.options) == 1:
+        return Stage(preference.options, (GRID,), preference.greedy, 1.0)
+    total = sum(preference.odds)
+    off = 1.0 - 1.0 / total
+    scale = GRID / total * (exploration / off if off > exploration else 1.0)
+    points = [int(odds * scale) for odds in preference.odds]
+    at = preference.options.index(preference.greedy)
+    points[at] += GRID - sum(points)
+    return Stage(preference.options, tuple(accumulate(points)), preference.greedy, points[at] / GRID)
 
 
 def draw_many(inputs: Sequence[Inputs], policy_of: PolicyOf) -> list[Outcome]:
@@ -64,105 +83,111 @@ def draw_many(inputs: Sequence[Inputs], policy_of: PolicyOf) -> list[Outcome]:
 
 def uniforms(seed: bytes) -> tuple[int, int, int]:
     """Whole numbers in [0, GRID) for the variant, channel and timing stages."""
-    digest = blake2b(b"stages", key=seed, digest_size=12).digest()
-    return tuple(int.from_bytes(digest[i : i + 4], "big") % GRID for i in (0, 4, 8))  # type: ignore[return-value]
+    digest = int.from_bytes(blake2b(b"stages", key=seed, digest_size=12).digest(), "big")
+    return digest % GRID, (digest >> 32) % GRID, (digest >> 64) % GRID
 
 
 def _variant_preferences(inputs: Sequence[Inputs], policy_of: PolicyOf) -> list[Preference | None]:
     found: list[Preference | None] = [None] * len(inputs)
-    groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    groups: dict[tuple[str, int, Actions], list[int]] = defaultdict(list)
     for i, one in enumerate(inputs):
         if not one.candidates or not one.channels:
             continue
         if one.stages & VARIANT and len(one.candidates) > 1:
-            groups[one.model_id, one.snapshot_id, tuple(c.actions for c in one.candidates)].append(i)
+            groups[one.model_id, one.snapshot_id, tuple([c.actions for c in one.candidates])].append(i)
         else:
-            found[i] = Preference((one.baseline,), (1.0,), one.baseline)
+            found[i] = _only(one.baseline)
     for (model_id, snapshot_id, actions), members in groups.items():
         contexts = [[(key, value * QUANTUM) for key, value in inputs[i].features] for i in members]
-        allowed = np.ones((len(members), len(actions)), np.bool_)  # type: ignore[arg-type]
-        _, greedy, odds = policy_of(model_id, snapshot_id).compare(contexts, actions, allowed)  # type: ignore[arg-type]
-        options = range(len(actions))  # type: ignore[arg-type]
+        allowed = np.ones((len(members), len(actions)), np.bool_)
+        _, greedy, odds = policy_of(model_id, snapshot_id).compare(contexts, actions, allowed)
+        options = tuple(range(len(actions)))
         for i, best, row in zip(members, greedy.tolist(), odds.tolist(), strict=True):
-            found[i] = Preference(options, row, best)
+            found[i] = Preference(options, tuple(row), best)
     return found
 
 
 def _outcome(one: Inputs, variant: Preference | None) -> Outcome:
     if variant is None:
         return _NOTHING
-    shares = _stage_shares(one, variant)
+    shares = _shares(one.exploration, len(variant.options) > 1, _open_channels(one), _open_slots(one))
     by_variant, by_channel, by_slot = uniforms(one.seed)
-    v = _drawn(variant, shares[VARIANT], by_variant)
-    greedy_channel = _channel_preference(one, variant.greedy)
-    channel = greedy_channel if v.option == variant.greedy else _channel_preference(one, v.option)
-    c = _drawn(channel, shares[CHANNEL], by_channel)
-    greedy_slot = _slot_preference(one, one.channels[greedy_channel.greedy])
-    same = one.channels[c.option].slots == one.channels[greedy_channel.greedy].slots
-    slot = greedy_slot if same else _slot_preference(one, one.channels[c.option])
-    t = _drawn(slot, shares[TIMING], by_slot)
-    drawn = Triple(v.option, c.option, t.option)
-    greedy = Triple(variant.greedy, greedy_channel.greedy, greedy_slot.greedy)
-    kept = (
-        v.greedy_probability
-        * (c if channel is greedy_channel else _drawn(greedy_channel, shares[CHANNEL], 0)).greedy_probability
-        * (t if same else _drawn(greedy_slot, shares[TIMING], 0)).greedy_probability
-    )
-    sent = baseline_triple(one) if one.forced else drawn
+    words = staged(variant, shares[0])
+    drawn_variant, p_variant = words.draw(by_variant)
+    greedy_where = _where(one, variant.greedy, shares[1])
+    where = greedy_where if drawn_variant == variant.greedy else _where(one, drawn_variant, shares[1])
+    drawn_channel, p_channel = where.draw(by_channel)
+    greedy_when = _when(one, one.channels[greedy_where.greedy], shares[2])
+    when = _when(one, one.channels[drawn_channel], shares[2])
+    drawn_slot, p_slot = when.draw(by_slot)
+    drawn = Triple(drawn_variant, drawn_channel, drawn_slot)
+    forced = bool(one.forced)
+    sent = baseline_triple(one) if forced else drawn
     return Outcome(
         chosen=sent,
-        greedy=greedy,
-        shadow=drawn if one.forced else None,
+        greedy=Triple(variant.greedy, greedy_where.greedy, greedy_when.greedy),
+        shadow=drawn if forced else None,
         send=1.0,
-        variant=1.0 if one.forced else v.probability,
-        channel=1.0 if one.forced else c.probability,
-        timing=1.0 if one.forced else t.probability,
-        explored=0.0 if one.forced else 1.0 - kept,
+        variant=1.0 if forced else p_variant,
+        channel=1.0 if forced else p_channel,
+        timing=1.0 if forced else p_slot,
+        explored=0.0 if forced else 1.0 - words.kept * greedy_where.kept * greedy_when.kept,
         confidence=_confidence(variant, sent.variant),
     )
 
 
 def baseline_triple(one: Inputs) -> Triple:
     """The baseline variant on the first reachable listed channel at the earliest allowed slot."""
-    channel = next(_bits(one.candidates[one.baseline].channels))
-    return Triple(one.baseline, channel, next(_bits(int.from_bytes(one.channels[channel].slots, "little"))))
+    channel = bits(one.candidates[one.baseline].channels)[0]
+    return Triple(one.baseline, channel, bits(int.from_bytes(one.channels[channel].slots, "little"))[0])
 
 
-def _stage_shares(one: Inputs, variant: Preference) -> dict[int, float]:
-    """How much each stage may explore so that all together stay within the request's exploration."""
-    parts = {
-        VARIANT: len(variant.options) > 1,
-        CHANNEL: bool(one.stages & CHANNEL) and len(one.channels) > 1,
-        TIMING: bool(one.stages & TIMING) and any(int.from_bytes(c.slots, "little").bit_count() > 1 for c in one.channels),
-    }
-    whole = sum(_SHARES[stage] for stage, is_open in parts.items() if is_open) or 1
-    kept = 1.0 - one.exploration / 1e6
-    return {stage: 1.0 - math.pow(kept, share / whole) for stage, share in _SHARES.items()}
+def _open_channels(one: Inputs) -> bool:
+    return bool(one.stages & CHANNEL) and len(one.channels) > 1
 
 
-def _channel_preference(one: Inputs, variant: int) -> Preference:
-    options = list(_bits(one.candidates[variant].channels))
-    scores = [(one.channels[i].mean / MILLE, one.channels[i].deviation / MILLE) for i in options]
-    return _preference(options, scores, bool(one.stages & CHANNEL))
+def _open_slots(one: Inputs) -> bool:
+    return bool(one.stages & TIMING) and any(len(slot_numbers(c.slots)) > 1 for c in one.channels)
 
 
-def _slot_preference(one: Inputs, channel: ChannelOption) -> Preference:
-    options = list(_bits(int.from_bytes(channel.slots, "little")))
-    if not one.slot_means:
-        return _preference(options, [(0.0, 1.0)] * len(options), bool(one.stages & TIMING))
-    scores = [(one.slot_means[k] / 255, one.slot_deviations[k] / 255) for k in options]
-    return _preference(options, scores, bool(one.stages & TIMING))
+@lru_cache(maxsize=1024)
+def _shares(exploration: int, words: bool, where: bool, when: bool) -> tuple[float, float, float]:
+    """How much each stage may explore so that all together stay within `exploration` millionths."""
+    shares = (_WORDS * words, _WHERE * where, _WHEN * when)
+    whole = sum(shares) or 1
+    kept = 1.0 - exploration / 1e6
+    a, b, c = (1.0 - math.pow(kept, share / whole) for share in shares)
+    return a, b, c
 
 
-def _preference(options: Sequence[int], scores: Sequence[tuple[float, float]], explores: bool) -> Preference:
-    """Odds from independent posteriors (mean, deviation); the first of equal means is the greedy one."""
-    best = max(range(len(options)), key=lambda i: (scores[i][0], -i))
+def _where(one: Inputs, variant: int, exploration: float) -> Stage:
+    options = bits(one.candidates[variant].channels)
+    scores = tuple([(one.channels[i].mean, one.channels[i].deviation) for i in options])
+    return _stage_of(options, scores, bool(one.stages & CHANNEL), exploration)
+
+
+def _when(one: Inputs, channel: ChannelOption, exploration: float) -> Stage:
+    return _slot_stage(channel.slots, one.slot_means, one.slot_deviations, bool(one.stages & TIMING), exploration)
+
+
+@lru_cache(maxsize=16384)
+def _slot_stage(mask: bytes, means: bytes, deviations: bytes, explores: bool, exploration: float) -> Stage:
+    options = slot_numbers(mask)
+    scores = tuple([(means[k], deviations[k]) for k in options]) if means else ((0, 1),) * len(options)
+    return _stage_of(options, scores, explores, exploration)
+
+
+@lru_cache(maxsize=16384)
+def _stage_of(options: tuple[int, ...], scores: tuple[tuple[int, int], ...], explores: bool, exploration: float) -> Stage:
+    """From independent posteriors (mean, deviation), in whatever unit; the first of equal means is the greedy one."""
+    means = [mean for mean, _ in scores]
+    best = means.index(max(means))
     if not explores or len(options) == 1:
-        return Preference((options[best],), (1.0,), options[best])
+        return staged(_only(options[best]), exploration)
     mean, deviation = scores[best]
     odds = [_odds(mean - m, math.hypot(d, deviation)) for m, d in scores]
     odds[best] = 1.0
-    return Preference(options, odds, options[best])
+    return staged(Preference(options, tuple(odds), options[best]), exploration)
 
 
 def _odds(lead: float, deviation: float) -> float:
@@ -175,16 +200,9 @@ def _odds(lead: float, deviation: float) -> float:
     return beats / (1.0 - beats)
 
 
-def _drawn(preference: Preference, exploration: float, uniform: int) -> Drawn:
-    if len(preference.options) == 1:
-        return Drawn(preference.options[0], 1.0, 1.0)
-    points = preference.weights(exploration)
-    greedy = points[preference.options.index(preference.greedy)] / GRID
-    for option, point in zip(preference.options, points, strict=True):
-        if uniform < point:
-            return Drawn(option, point / GRID, greedy)
-        uniform -= point
-    raise AssertionError("grid points sum to GRID and the uniform is below it")
+@lru_cache(maxsize=256)
+def _only(option: int) -> Preference:
+    return Preference((option,), (1.0,), option)
 
 
 def _confidence(variant: Preference, sent: int) -> float:
@@ -194,11 +212,15 @@ def _confidence(variant: Preference, sent: int) -> float:
     return round(variant.odds[variant.options.index(sent)] / sum(variant.odds), 6)
 
 
-def _bits(mask: int) -> Iterator[int]:
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
+@lru_cache(maxsize=4096)
+def bits(mask: int) -> tuple[int, ...]:
+    """The numbers of the bits that are set, ascending."""
+    return tuple(i for i in range(mask.bit_length()) if mask >> i & 1)
+
+
+@lru_cache(maxsize=4096)
+def slot_numbers(mask: bytes) -> tuple[int, ...]:
+    return bits(int.from_bytes(mask, "little"))
 
 
 _NOTHING = Outcome(

@@ -22,18 +22,19 @@ from personalization.clock import SECOND, ManualClock, instant
 from personalization.errors import PersonalizationError
 from personalization.lab.datasets import TrialLog
 from personalization.messages import EngagementEvent, PersonalizationRequest
+from personalization.profile import PersonalizationProfile
 from personalization.service import PersonalizationService
 from personalization.vocabulary import EventType
 
 #: Share of the way from random to the best fixed arm that the product must go.
 MUST = 0.85
 #: Rows that arrive in one simulated second in process, and in one call over HTTP.
-ROWS_A_SECOND, ROWS_A_CALL = 20, 100
+ROWS_A_SECOND, ROWS_A_CALL = 40, 100
 
 _PROFILES_A_CALL = 1_000
 _START = instant("2026-01-05T09:00:00Z")
 _NORMAL_95 = 1.959964
-_CHANNEL, _TEMPLATE = "email", "trial"
+_TENANT, _TEMPLATE, _CHANNEL = "backtest", "trial", "email"
 
 Progress = Callable[[int, int], None]
 
@@ -139,8 +140,8 @@ class InProcess:
     def __init__(self, house: House | None = None) -> None:
         self._clock = ManualClock(_START)
         self._house = house or memory_house(clock=self._clock)
-        self._house.storage.tenants.create("backtest", _START)
-        self._service: PersonalizationService = self._house.service("backtest")
+        self._house.storage.tenants.create(_TENANT, _START)
+        self._service: PersonalizationService = self._house.service(_TENANT)
 
     def __enter__(self) -> InProcess:
         return self
@@ -152,9 +153,8 @@ class InProcess:
     def prepare(self, log: TrialLog) -> None:
         self._arms = {arm: i for i, arm in enumerate(log.arms)}
         self._service.create_template(template_of(log, _TEMPLATE))
-        people = ((_user(row), {"traits": traits}) for row, traits in enumerate(log.traits))
-        for page in _chunks(people, _PROFILES_A_CALL):
-            self._service.put_profiles(page)
+        for page in _chunks(enumerate(log.traits), _PROFILES_A_CALL):
+            self._save(page)
         self._follow()
 
     def decide(self, rows: Sequence[int]) -> list[Choice]:
@@ -170,13 +170,20 @@ class InProcess:
         self._clock.advance(SECOND)
         self._follow()
 
+    def _save(self, page: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+        """Profiles straight into the store: they are the setting, not what is measured."""
+        now, storage = self._clock.now(), self._house.storage
+        refs = storage.users.resolve(_TENANT, [_user(row) for row, _ in page], now, create=True)
+        profiles = [PersonalizationProfile(tenant_id=_TENANT, user_ref=refs[_user(row)], traits=traits) for row, traits in page]
+        storage.profiles.save_many(profiles, "backtest", now)
+
     def _follow(self) -> None:
         while self._house.followers.step():
             pass
 
     def _request(self, row: int) -> PersonalizationRequest:
         return PersonalizationRequest(
-            tenant_id="backtest",
+            tenant_id=_TENANT,
             user_id=_user(row),
             template_id=_TEMPLATE,
             channels=(_CHANNEL,),
@@ -288,7 +295,7 @@ class OverHttp:
             raise PersonalizationError(f"The server did not decide: {result['problem'].get('detail')}")
         decision = result["decision"]
         if decision["variant_id"] is None:
-            raise PersonalizationError(f"The server suppressed a message ({decision['suppression']['reason']}), so there is no replay.")
+            raise PersonalizationError(f"The server suppressed a message ({decision['suppression']['reason']}): no replay.")
         return Choice(row, decision["decision_id"], self._arms[decision["variant_id"]], decision["optimal_timing"])
 
     def _event(self, choice: Choice, reward: float) -> dict[str, Any]:

@@ -30,7 +30,7 @@ SEED = 20_260_105
 #: language -> (first names, time zones with country)
 _PLACES: Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     "en": (
-        ("Ada", "Amara", "Chidi", "Fatima", "Grace", "Hiro", "James", "Mei", "Noah", "Olivia", "Priya", "Rohan", "Sinéad", "Zanele"),
+        ("Ada", "Amara", "Chidi", "Fatima", "Grace", "Hiro", "James", "Mei", "Noah", "Olivia", "Priya", "Rohan", "Zanele"),
         (
             ("Europe/London", "GB"),
             ("America/New_York", "US"),
@@ -230,7 +230,7 @@ class Simulation:
 
     def message(self) -> None:
         """One message to one person, and what they do with it."""
-        person = self._people[self._rng.integers(len(self._people))]
+        person = self._people[int(self._rng.integers(len(self._people)))]
         request = PersonalizationRequest(
             tenant_id=self._service.tenant_id,
             user_id=person.user_id,

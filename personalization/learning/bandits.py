@@ -15,15 +15,16 @@ Phi(z) / (1 - Phi(z)) with z = -(m_g - m_a) / sd(m_g - m_a). For two actions thi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
-from threading import Lock
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import solve_triangular
 from scipy.special import ndtr
 
 Array = npt.NDArray[np.float64]
@@ -38,6 +39,8 @@ BIAS, SHARED = 1, 1
 
 #: Prior standard deviations of weights, in standard deviations of the reward.
 _PRIOR_BIAS, _PRIOR_SHARED, _PRIOR_OFFSET, _PRIOR_CROSS = 3.0, 0.3, 0.5, 0.15
+#: What the deviation of the cross weights may be multiplied with, and the nats of evidence a halving has to bring.
+_SCALES, _HALVING = (1.0, 0.5, 0.25, 0.125), 0.25
 #: Pseudo-decisions behind the first guess of the reward's variance.
 _PRIOR_WEIGHT, _PRIOR_VARIANCE = 2.0, 0.1
 #: Contexts scored in one product; larger blocks leave the processor's cache and cost page faults.
@@ -56,10 +59,10 @@ def cross_key(context: int, action: int) -> int:
     return ((mixed ^ (mixed >> 15)) * 0x2C1B3C6D) & 0xFFFFFFFF
 
 
-def prior_deviation(context: int, action: int) -> float:
+def prior_deviation(context: int, action: int, cross_scale: float = 1.0) -> float:
     if context == BIAS:
         return _PRIOR_BIAS if action == SHARED else _PRIOR_OFFSET
-    return _PRIOR_SHARED if action == SHARED else _PRIOR_CROSS
+    return _PRIOR_SHARED if action == SHARED else _PRIOR_CROSS * cross_scale
 
 
 @dataclass
@@ -101,11 +104,33 @@ class BanditStatistics:
         spread = max(self.squares - self.weight * mean * mean, 0.0)
         return (_PRIOR_WEIGHT * _PRIOR_VARIANCE + spread) / (_PRIOR_WEIGHT + self.weight)
 
-    def posterior(self) -> tuple[Array, Array]:
+    def cross_scale(self) -> float:
+        """What the prior deviation of the cross weights is multiplied with: the scale under which the data are most likely
+        (empirical Bayes, MacKay 1992, "Bayesian interpolation", sections 2.3 and 4). Where context makes no difference
+        between arms its weights shrink, so that they neither mislead nor ask to be explored. O(d^3)."""
+        if not self.size:
+            return 1.0
+        evidence = [self._evidence(scale) + _HALVING * math.log2(scale) for scale in _SCALES]
+        return _SCALES[int(np.argmax(evidence))]
+
+    def posterior(self, cross_scale: float | None = None) -> tuple[Array, Array]:
         """mean (d,) and covariance (d, d) of the weights. O(d^3)."""
         d = self.size
-        scaled = np.asarray(np.linalg.inv(self.gram[:d, :d] + np.diag(self.precision[:d])), np.float64)
+        precision = self._scaled_precision(self.cross_scale() if cross_scale is None else cross_scale)
+        scaled = np.asarray(np.linalg.inv(self.gram[:d, :d] + np.diag(precision)), np.float64)
         return scaled @ self.moment[:d], scaled * self.variance()
+
+    def _evidence(self, cross_scale: float) -> float:
+        """Log marginal likelihood of the rewards, up to what all scales share."""
+        d, precision = self.size, self._scaled_precision(cross_scale)
+        lower = np.linalg.cholesky(self.gram[:d, :d] + np.diag(precision))
+        whitened = solve_triangular(lower, self.moment[:d], lower=True, check_finite=False)
+        fit = float(whitened @ whitened) / (2.0 * self.variance())
+        return fit + float(0.5 * np.log(precision).sum() - np.log(np.diagonal(lower)).sum())
+
+    def _scaled_precision(self, cross_scale: float) -> Array:
+        precision = self.precision[: self.size]
+        return np.where(precision == _PRIOR_CROSS**-2, precision / cross_scale**2, precision)
 
     def _phi(self, context: Sequence[Feature], action: Sequence[int]) -> tuple[IntArray, Array]:
         """Active dimensions, each once, and their values; unseen features get their dimension now."""
@@ -168,41 +193,50 @@ class _Body(msgspec.Struct, array_like=True, frozen=True):
     weight: float
     variance: float
     counts: dict[str, float]
+    cross_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Where known context features land: `place` gives the row of a feature in the two arrays."""
+
+    place: dict[int, int]
+    rows: IntArray
+    unseen: Array
 
 
 class _Columns:
-    """Where context features land for one tuple of actions: a table that grows by a row a context feature ever asked for.
+    """Where context features land for one tuple of actions; grows by a row a context feature ever asked for.
 
     rows   : (n, n_actions * n_features) dimension of each pair, `dimensions` where unseen
     unseen : (n, n_actions) prior variance of the unseen pairs
+
+    A grown table replaces the old one in one step, so threads never see half of it; two that grow it at once cost a row
+    being made again.
     """
 
     def __init__(self, policy: Policy, actions: tuple[tuple[int, ...], ...]) -> None:
         self._policy, self._actions = policy, actions
-        self._place: dict[int, int] = {}
-        self._lock = Lock()
         self.width = max(map(len, actions))
-        self.rows = np.zeros((0, len(actions) * self.width), np.int64)
-        self.unseen = np.zeros((0, len(actions)))
+        self._table = _Table({}, np.zeros((0, len(actions) * self.width), np.int64), np.zeros((0, len(actions))))
 
     def places(self, keys: Sequence[int]) -> tuple[IntArray, IntArray, Array]:
         """Row numbers (len(keys),) and the tables they point into."""
-        known = self._place
-        missing = [key for key in dict.fromkeys(keys) if key not in known]
+        table = self._table
+        missing = [key for key in dict.fromkeys(keys) if key not in table.place]
         if missing:
-            self._extend(missing)
-        rows, unseen = self.rows, self.unseen
-        return np.fromiter((known[key] for key in keys), np.int64, len(keys)), rows, unseen
+            table = self._table = self._grown(table, missing)
+        place = table.place
+        return np.fromiter((place[key] for key in keys), np.int64, len(keys)), table.rows, table.unseen
 
-    def _extend(self, keys: Sequence[int]) -> None:
-        with self._lock:
-            keys = [key for key in keys if key not in self._place]
-            made = [self._row(key) for key in keys]
-            if made:
-                self.rows = np.vstack([self.rows, [rows for rows, _ in made]])
-                self.unseen = np.vstack([self.unseen, [unseen for _, unseen in made]])
-                start = len(self._place)
-                self._place.update({key: start + i for i, key in enumerate(keys)})
+    def _grown(self, table: _Table, keys: Sequence[int]) -> _Table:
+        made = [self._row(key) for key in keys]
+        start = len(table.place)
+        return _Table(
+            {**table.place, **{key: start + i for i, key in enumerate(keys)}},
+            np.vstack([table.rows, [rows for rows, _ in made]]),
+            np.vstack([table.unseen, [unseen for _, unseen in made]]),
+        )
 
     def _row(self, context: int) -> tuple[IntArray, Array]:
         policy = self._policy
@@ -214,7 +248,7 @@ class _Columns:
                 if row is not None:
                     rows[a, f] = row
                 elif act != SHARED:
-                    unseen[a] += prior_deviation(context, act) ** 2 * policy.variance
+                    unseen[a] += prior_deviation(context, act, policy.cross_scale) ** 2 * policy.variance
         return rows.ravel(), unseen
 
 
@@ -229,6 +263,7 @@ class Policy:
     def __init__(self, body: _Body, snapshot_id: int, model_id: str) -> None:
         self.snapshot_id, self.model_id = snapshot_id, model_id
         self.weight, self.variance, self.counts = body.weight, body.variance, body.counts
+        self.cross_scale = body.cross_scale
         self.index = dict(zip(body.keys, body.rows, strict=True))
         mean = np.frombuffer(body.mean, np.float32)
         d = self.dimensions = len(mean)
@@ -308,7 +343,8 @@ def odds_of_beating(lead: Array, deviation: Array, greedy: IntArray, allowed: np
 
 def encode_policy(statistics: BanditStatistics, counts: dict[str, float]) -> bytes:
     """A snapshot's body: arrays as float32, no pickle."""
-    mean, covariance = statistics.posterior()
+    cross_scale = statistics.cross_scale()
+    mean, covariance = statistics.posterior(cross_scale)
     d = statistics.size
     return msgspec.msgpack.encode(
         _Body(
@@ -319,6 +355,7 @@ def encode_policy(statistics: BanditStatistics, counts: dict[str, float]) -> byt
             weight=statistics.weight,
             variance=statistics.variance(),
             counts=counts,
+            cross_scale=cross_scale,
         )
     )
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import sqrt
 from typing import Any
 
 from personalization import telemetry
 from personalization.clock import DAY, Clock, rfc3339, zone
 from personalization.deciding.record import decode_record
+from personalization.engines.behavior import ANALYSES, best_channels, best_hours
 from personalization.errors import Invalid
 from personalization.messages import LogEntry
 from personalization.operations.configuration import Configuration
 from personalization.operations.paging import number_of, page
 from personalization.operations.profiles import Profiles, behavioral_patterns, predictive_scores
-from personalization.profile import DECIDED, PersonalizationProfile, fading
+from personalization.profile import DECIDED
 from personalization.storage.base import Storage, Summary
 from personalization.vocabulary import LogType
 
@@ -22,7 +22,6 @@ Document = dict[str, Any]
 
 #: The two-sided 95 % point of the normal distribution.
 _Z = 1.96
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _KINDS = {LogType.PROFILE_UPDATED: "profile", LogType.CONSENT_CHANGED: "consent", DECIDED: "decision"}
 
 
@@ -38,8 +37,8 @@ class Insights:
         answer: Document = {
             "user_id": user_id,
             "behavioral_patterns": behavioral_patterns(profile, now),
-            "best_channels": _best_channels(profile, now),
-            "best_hours_of_week": _best_hours(profile, now),
+            "best_channels": best_channels(profile, now),
+            "best_hours_of_week": best_hours(profile, now),
             "triggers": [str(trigger) for trigger in profile.due_triggers()],
             "metadata": {
                 "confidence_level": round(profile.confidence_level(now), 4),
@@ -97,30 +96,10 @@ class Insights:
     def analysis(self, user_id: str, analysis_type: str | None) -> Document:
         """One kind of analysis, or all: patterns found, how strong, on what evidence, what they mean for the next message."""
         profile, now = self._profiles.find(user_id), self._clock.now()
-        if analysis_type is not None and analysis_type not in _ANALYSES:
-            raise Invalid.field("analysis_type", f"must be one of {', '.join(_ANALYSES)}")
-        wanted = [analysis_type] if analysis_type else list(_ANALYSES)
-        return {"user_id": user_id, "analyses": [{"type": name, **_ANALYSES[name](profile, now)} for name in wanted]}
-
-
-# -- of a person -----------------------------------------------------------------------------------------------------
-
-
-def _best_channels(profile: PersonalizationProfile, now: int) -> list[Document]:
-    """By observed engagement per send, Beta(1, 3) prior."""
-    fade = fading(now)
-    rates = []
-    for channel in profile.patterns.channels:
-        engaged = fade * profile.patterns.engaged_on(channel)
-        sent = max(fade * profile.patterns.sent_on(channel), engaged)
-        rates.append({"channel": channel, "engagement_rate": round((engaged + 1) / (sent + 4), 4), "evidence": round(sent, 2)})
-    return sorted(rates, key=lambda row: (-row["engagement_rate"], row["channel"]))
-
-
-def _best_hours(profile: PersonalizationProfile, now: int) -> list[Document]:
-    fade = fading(now)
-    hours = sorted(profile.patterns.engaged.items(), key=lambda found: (-found[1], found[0]))[:5]
-    return [{"hour_of_week": h, "day": _DAYS[h // 24], "hour": h % 24, "engagements": round(fade * w, 4)} for h, w in hours]
+        if analysis_type is not None and analysis_type not in ANALYSES:
+            raise Invalid.field("analysis_type", f"must be one of {', '.join(ANALYSES)}")
+        wanted = [analysis_type] if analysis_type else list(ANALYSES)
+        return {"user_id": user_id, "analyses": [{"type": name, **ANALYSES[name](profile, now)} for name in wanted]}
 
 
 def _entry(row: LogEntry) -> Document:
@@ -197,58 +176,3 @@ def _latency() -> dict[str, float | None]:
 
 def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 6) if whole else None
-
-
-# -- behaviour -------------------------------------------------------------------------------------------------------
-
-
-def _engagement(profile: PersonalizationProfile, now: int) -> Document:
-    score = profile.engagement_score(now)
-    words = "engages often" if score >= 0.5 else "engages now and then" if score >= 0.2 else "rarely engages"
-    advice = "Weigh what else they get this week." if score < 0.2 else "Send as planned."
-    return _found(score, fading(now) * sum(profile.patterns.sent.values()), f"This person {words}.", advice)
-
-
-def _timing(profile: PersonalizationProfile, now: int) -> Document:
-    best = _best_hours(profile, now)
-    evidence = fading(now) * sum(profile.patterns.engaged.values())
-    if not best:
-        return _found(0.0, 0.0, "No hour stands out yet.", "Let send time explore.")
-    strength = best[0]["engagements"] / evidence
-    words = f"Most engaged on {best[0]['day']} at {best[0]['hour']:02}:00 local time."
-    return {**_found(strength, evidence, words, f"Prefer {best[0]['hour']:02}:00."), "patterns": best}
-
-
-def _channel(profile: PersonalizationProfile, now: int) -> Document:
-    best = _best_channels(profile, now)
-    if not best:
-        return _found(0.0, 0.0, "No channel was used yet.", "Use the declared preference.")
-    words = f"{best[0]['channel']} works best, {best[0]['engagement_rate']:.0%} of its sends are engaged with."
-    return {**_found(best[0]["engagement_rate"], best[0]["evidence"], words, f"Prefer {best[0]['channel']}."), "patterns": best}
-
-
-def _lifecycle(profile: PersonalizationProfile, now: int) -> Document:
-    churn = profile.churn_risk(now)
-    if churn is None:
-        return _found(0.0, 0.0, "Nothing was heard of this person yet.", "Welcome them.")
-    stage = "lapsing" if churn >= 0.8 else "cooling" if churn >= 0.5 else "active"
-    advice = {"lapsing": "Win them back, gently.", "cooling": "Remind them of what they liked.", "active": "Carry on."}[stage]
-    return {**_found(churn, profile.patterns.events, f"This person is {stage}.", advice), "stage": stage}
-
-
-def _found(strength: float, evidence: float, words: str, implication: str) -> Document:
-    return {
-        "summary": words,
-        "strength": round(strength, 4),
-        "evidence": round(evidence, 4),
-        "implication": implication,
-        "patterns": [],
-    }
-
-
-_ANALYSES: dict[str, Callable[[PersonalizationProfile, int], Document]] = {
-    "engagement": _engagement,
-    "timing": _timing,
-    "channel": _channel,
-    "lifecycle": _lifecycle,
-}

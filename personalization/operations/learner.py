@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -36,8 +37,6 @@ _PUBLISH_EVERY = SECOND
 _CHECKPOINT_EVERY = 5 * SECOND
 _SNAPSHOTS_KEPT = 30 * DAY
 _ENGAGEMENT = frozenset(str(t) for t in EventType)
-
-_sorted_encoder = msgspec.msgpack.Encoder(order="deterministic")
 
 #: Told the profiles that changed and why they are to be looked at anew.
 Changed = Callable[[str, list[PersonalizationProfile]], None]
@@ -396,7 +395,8 @@ def _patterns_hash(profiles: Iterable[PersonalizationProfile]) -> str:
     digest = blake2b(digest_size=16)
     for profile in sorted(profiles, key=lambda p: p.user_ref):
         digest.update(profile.user_ref)
-        digest.update(_sorted_encoder.encode(profile.patterns) if profile.patterns != Patterns() else b"")
+        if profile.patterns != Patterns():
+            digest.update(json.dumps(msgspec.to_builtins(profile.patterns, str_keys=True), sort_keys=True).encode())
     return digest.hexdigest()
 
 

@@ -13,6 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+from msgspec import Struct
+
 from personalization.messages import LogEntry
 from personalization.profile import Consent, PersonalizationProfile
 from personalization.template import Template
@@ -85,7 +88,8 @@ class UserStore(Protocol):
     """The only place that knows user ids: sealed, found through an HMAC. Keeps an in-process LRU of both directions."""
 
     def resolve(self, tenant_id: str, user_ids: Iterable[str], at: int, create: bool = False) -> dict[str, bytes]:
-        """user_id -> user_ref of those known; with `create` the unknown ones get a fresh random pseudonym and data key.
+        """user_id -> user_ref of those known; with `create` the unknown ones get a fresh random pseudonym, a data key and
+        a profile of version 0, which only behaviour will fill.
         Two callers who create the same id at once get the same pseudonym."""
         ...
 
@@ -103,10 +107,10 @@ class ProfileStore(Protocol):
 
     def save(self, profile: PersonalizationProfile, source: str, at: int) -> PersonalizationProfile:
         """Store the declared sections (never `patterns`, `learned_seq`, `triggers`) as version profile.version + 1 and
-        return the profile as stored (learned sections as they are in the store). Version 0 is that of no
-        profile and of a bare one. One profile_updated log row with body {"version", "source"} is appended in the same
-        transaction; when the consent differs from the stored one also a consent history row and a consent_changed log
-        row of the same body.
+        return the profile as stored (learned sections as they are in the store). Version 0 is that of no profile and of
+        one of which only behaviour is known. One profile_updated log row with body {"version", "source"} is appended in
+        the same transaction; when the consent differs from the stored one also a consent history row and a
+        consent_changed log row of the same body.
         Raises Conflict when the stored version is another one."""
         ...
 
@@ -115,7 +119,7 @@ class ProfileStore(Protocol):
         ...
 
     def project(self, tenant_id: str, profiles: Sequence[PersonalizationProfile], seq: int, expected: int) -> bool:
-        """Store `patterns` and `learned_seq` of these (existing) profiles and move the checkpoint "projector" from
+        """Store `patterns` and `learned_seq` of these profiles and move the checkpoint "projector" from
         `expected` to `seq`, in one transaction. False, and nothing stored, when the checkpoint is not at `expected`.
         Profiles whose row does not exist are skipped."""
         ...
@@ -169,8 +173,7 @@ class ProfileChange:
     channel: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewEvent:
+class NewEvent(Struct, frozen=True, kw_only=True):
     """body: the event's canonical bytes, of which the store keeps a MAC; text and metadata are sealed together.
 
     releases : the cited decision's cap reservation is released (a bounce)
@@ -189,7 +192,7 @@ class NewEvent:
     value: float | None = None
     currency: str | None = None
     text: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = msgspec.field(default_factory=dict)
     change: ProfileChange | None = None
     releases: bool = False
 
@@ -197,8 +200,7 @@ class NewEvent:
 ACCEPTED, DUPLICATE, CONFLICT = "accepted", "duplicate", "conflict"
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewDecision:
+class NewDecision(Struct, frozen=True, kw_only=True):
     """record: the msgpack record, under 1 KB; values: what is sealed beside it; body: the request's canonical bytes.
 
     caps      : the caps this send must keep; empty when it bypasses them
@@ -281,10 +283,13 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Counts of one tenant over [since, until). series: one row a local day, oldest first.
+    """Counts of one tenant over [since, until); discarded decisions count nowhere.
 
-    arms : (holdout?, users, decisions, engaged decisions, sum over users of n², of n·k, of k²) for the lift, where a
-           user has n active sends and k of them engaged
+    series    : one row a local day on which something happened, oldest first: date, decisions, sends, engaged, converted,
+                events, revenue
+    qualities : of the newest 100,000 decisions that have one
+    arms      : (holdout?, users, decisions, engaged decisions, sum over users of n², of n·k, of k²) for the lift, where
+                a user has n active sends and k of them engaged
     """
 
     decisions: int = 0
@@ -312,7 +317,8 @@ class LogStore(Protocol):
     def append_events(self, tenant_id: str, events: Sequence[NewEvent], at: int) -> list[str]:
         """ACCEPTED, DUPLICATE (same event_id, same body) or CONFLICT (same event_id, another body) for each, in order,
         also within one call. Accepted ones are durable (fsync), their changes applied (consent history included), a
-        bare profile of version 0 made for users without one. A change that changes nothing leaves the version as it is."""
+        bare profile of version 1 made for users without one or with one of version 0. A change that changes nothing
+        leaves the version as it is."""
         ...
 
     def append_decisions(self, tenant_id: str, decisions: Sequence[NewDecision]) -> list[DecisionOutcome]:

@@ -132,6 +132,10 @@ class _House:
         self.api_keys: dict[str, ApiKeyRecord] = {}
         self.snapshots: dict[int, Snapshot] = {}
 
+    def known(self, tenant_id: str) -> _Tenant:
+        """For reading: nobody's rows when there is no such tenant."""
+        return self.tenants.get(tenant_id) or _Tenant(TenantKeys(tenant_id, b"", b""), [])
+
     def tenant(self, tenant_id: str) -> _Tenant:
         found = self.tenants.get(tenant_id)
         if found is None:
@@ -230,6 +234,7 @@ class MemoryUsers(_Room):
                     if user_id not in tenant.refs:
                         tenant.refs[user_id] = user_ref = self._token(16)
                         tenant.ids[user_ref] = user_id
+                        tenant.profiles[user_ref] = _empty_profile(tenant_id, user_ref, 0, at)
             return {user_id: tenant.refs[user_id] for user_id in wanted if user_id in tenant.refs}
 
     def reveal(self, tenant_id: str, user_refs: Iterable[bytes]) -> dict[bytes, str]:
@@ -241,7 +246,7 @@ class MemoryUsers(_Room):
 class MemoryProfiles(_Room):
     def load(self, tenant_id: str, user_refs: Iterable[bytes]) -> dict[bytes, PersonalizationProfile]:
         with self._lock:
-            profiles = self._house.tenant(tenant_id).profiles
+            profiles = self._house.known(tenant_id).profiles
             return {user_ref: profiles[user_ref] for user_ref in user_refs if user_ref in profiles}
 
     def save(self, profile: PersonalizationProfile, source: str, at: int) -> PersonalizationProfile:
@@ -289,19 +294,19 @@ class MemoryProfiles(_Room):
 
     def scan(self, tenant_id: str, after: bytes | None, limit: int) -> list[PersonalizationProfile]:
         with self._lock:
-            profiles = self._house.tenant(tenant_id).profiles
+            profiles = self._house.known(tenant_id).profiles
             following = sorted(user_ref for user_ref in profiles if after is None or user_ref > after)[:limit]
             return [replace(profiles[user_ref], attributes={}) for user_ref in following]
 
     def consents(self, tenant_id: str, user_ref: bytes) -> list[tuple[int, str, Consent]]:
         with self._lock:
-            return list(self._house.tenant(tenant_id).consents.get(user_ref, ()))
+            return list(self._house.known(tenant_id).consents.get(user_ref, ()))
 
 
 class MemoryTemplates(_Room):
     def get(self, tenant_id: str, template_id: str, version: int | None = None) -> Template | None:
         with self._lock:
-            tenant = self._house.tenant(tenant_id)
+            tenant = self._house.known(tenant_id)
             versions = tenant.templates.get(template_id, [])
             if version is not None:
                 return versions[version - 1] if 0 < version <= len(versions) else None
@@ -331,13 +336,13 @@ class MemoryTemplates(_Room):
 
     def versions(self, tenant_id: str, template_id: str, limit: int, before: int | None = None) -> list[Template]:
         with self._lock:
-            tenant = self._house.tenant(tenant_id)
+            tenant = self._house.known(tenant_id)
             versions = [] if template_id in tenant.deleted_templates else tenant.templates.get(template_id, [])
             return [t for t in reversed(versions) if before is None or t.version < before][:limit]
 
     def list(self, tenant_id: str, limit: int, after: str = "") -> list[Template]:
         with self._lock:
-            tenant = self._house.tenant(tenant_id)
+            tenant = self._house.known(tenant_id)
             alive = sorted(t for t in tenant.templates if t > after and t not in tenant.deleted_templates)[:limit]
             return [tenant.templates[template_id][-1] for template_id in alive]
 
@@ -350,9 +355,9 @@ class MemoryLog(_Room):
 
     def _append_event(self, tenant: _Tenant, event: NewEvent, at: int) -> str:
         body = _digest(event.body)
-        known = tenant.events.setdefault(event.event_id, body)
-        if known is not body:
-            return DUPLICATE if known == body else CONFLICT
+        earlier = tenant.events.setdefault(event.event_id, body)
+        if earlier is not body:
+            return DUPLICATE if earlier == body else CONFLICT
         entry = LogEntry(
             seq=len(tenant.log) + 1,
             type=event.type,
@@ -369,10 +374,11 @@ class MemoryLog(_Room):
         )
         tenant.append(entry, event.user_ref)
         self._cite(tenant, event)
-        if event.user_ref not in tenant.profiles:
-            tenant.profiles[event.user_ref] = PersonalizationProfile(
-                tenant_id=tenant.keys.tenant_id, user_ref=event.user_ref, created_at=at, updated_at=at
-            )
+        known = tenant.profiles.get(event.user_ref)
+        if known is None:
+            tenant.profiles[event.user_ref] = _empty_profile(tenant.keys.tenant_id, event.user_ref, 1, at)
+        elif known.version == 0:
+            tenant.profiles[event.user_ref] = replace(known, version=1)
         if event.change is not None:
             _change(tenant, event.change, event.type, at)
         return ACCEPTED
@@ -455,31 +461,30 @@ class MemoryLog(_Room):
 
     def decision(self, tenant_id: str, decision_id: str) -> StoredDecision | None:
         with self._lock:
-            tenant = self._house.tenants.get(tenant_id)
-            row = None if tenant is None else tenant.decisions.get(decision_id)
+            row = self._house.known(tenant_id).decisions.get(decision_id)
             return None if row is None else _stored(tenant_id, row, whole=True)
 
     def decisions(self, tenant_id: str, decision_ids: Iterable[str]) -> dict[str, StoredDecision]:
         with self._lock:
-            rows = self._house.tenant(tenant_id).decisions
+            rows = self._house.known(tenant_id).decisions
             return {id_: replace(_stored(tenant_id, rows[id_]), record=b"") for id_ in decision_ids if id_ in rows}
 
     def reserved(self, tenant_id: str, user_refs: Iterable[bytes], since: int, until: int) -> dict[bytes, list[Reservation]]:
         with self._lock:
-            tenant = self._house.tenant(tenant_id)
+            tenant = self._house.known(tenant_id)
             found = {user_ref: _slots(tenant, user_ref, since, until) for user_ref in user_refs}
             return {user_ref: [Reservation(*slot) for slot in sorted(slots)] for user_ref, slots in found.items() if slots}
 
     def timeline(self, tenant_id: str, user_ref: bytes, limit: int, before: int | None = None) -> list[LogEntry]:
         with self._lock:
-            tenant = self._house.tenant(tenant_id)
+            tenant = self._house.known(tenant_id)
             rows = tenant.rows_of_user.get(user_ref, [])
             end = len(rows) if before is None else bisect_left(rows, before)
             return [tenant.entry(seq) for seq in reversed(rows[max(end - limit, 0) : end])]
 
     def summary(self, tenant_id: str, since: int, until: int, zone: str) -> Summary:
         with self._lock:
-            tenant = self._house.tenant(tenant_id)
+            tenant = self._house.known(tenant_id)
             taken = [d for d in tenant.decisions.values() if since <= d.new.decided_at < until and d.status != DISCARDED]
             events = [e for e in tenant.log if isinstance(e, LogEntry) and since <= e.at < until and e.type in _ENGAGEMENT]
             qualities = [(d.new.decided_at, d.seq, d.new.quality) for d in taken if d.new.quality is not None]
@@ -488,6 +493,10 @@ class MemoryLog(_Room):
 
 
 _ENGAGEMENT = frozenset(str(t) for t in EventType)
+
+
+def _empty_profile(tenant_id: str, user_ref: bytes, version: int, at: int) -> PersonalizationProfile:
+    return PersonalizationProfile(tenant_id=tenant_id, user_ref=user_ref, version=version, created_at=at, updated_at=at)
 
 
 def _digest(body: bytes) -> bytes:
@@ -633,7 +642,7 @@ class MemorySnapshots(_Room):
 
 class MemoryCheckpoints(_Room):
     def load(self, tenant_id: str, follower: str) -> tuple[int, bytes] | None:
-        return self._house.tenant(tenant_id).checkpoints.get(follower)
+        return self._house.known(tenant_id).checkpoints.get(follower)
 
     def save(self, tenant_id: str, follower: str, seq: int, body: bytes) -> None:
         with self._lock:

@@ -24,7 +24,11 @@ OFFER = {
     "template_id": "offer",
     "channels": ["email"],
     "variants": [
-        {"variant_id": name, "features": {"tone": tone}, "content": {"en": {"subject": f"{name} {{{{ user.first_name | default: 'you' }}}}"}}}
+        {
+            "variant_id": name,
+            "features": {"tone": tone},
+            "content": {"en": {"subject": f"{name} {{{{ user.first_name | default: 'you' }}}}"}},
+        }
         for name, tone in (("a", "warm"), ("b", "dry"), ("c", "urgent"))
     ],
 }
@@ -94,12 +98,22 @@ def test_learning_shows_in_decisions_within_a_second(house: House, service: Pers
     assert second["explanation"]["contributions"][0]["effect"] > 0.0
 
 
-def test_a_decision_fetched_again_is_the_same_and_replays(house: House, service: PersonalizationService, clock: ManualClock) -> None:
-    service.put_profile("u1", {"attributes": {"first_name": "Ada"}, "timezone": "Asia/Tokyo", "channel_preferences": {"email": 0.7}})
+def test_a_decision_fetched_again_is_the_same_and_replays(
+    house: House, service: PersonalizationService, clock: ManualClock
+) -> None:
+    service.put_profile(
+        "u1", {"attributes": {"first_name": "Ada"}, "timezone": "Asia/Tokyo", "channel_preferences": {"email": 0.7}}
+    )
     asked = [
         ask(require_real_time=False, explain=True, context={"device": "phone"}),
         ask(template_id=None, content={"text": "Hi {{ user.first_name }} from {{ city }}"}, context={"city": "Ur"}),
-        ask(template_id=None, variants=(Variant(variant_id="x", content={"und": {"text": "1"}}), Variant(variant_id="y", content={"en": {"text": "2"}}))),
+        ask(
+            template_id=None,
+            variants=(
+                Variant(variant_id="x", content={"und": {"text": "1"}}),
+                Variant(variant_id="y", content={"en": {"text": "2"}}),
+            ),
+        ),
         ask(None),
         ask(render=False),
     ]
@@ -136,7 +150,9 @@ def test_an_unsubscribe_closes_its_channel_for_promotions_at_once(service: Perso
     assert [row["source"] for row in service.consent("u1")["history"]][-1] == "event:unsubscribed"
 
 
-def test_a_hard_bounce_makes_the_channel_unreachable_and_a_soft_one_does_not(service: PersonalizationService, clock: ManualClock) -> None:
+def test_a_hard_bounce_makes_the_channel_unreachable_and_a_soft_one_does_not(
+    service: PersonalizationService, clock: ManualClock
+) -> None:
     service.record([event("soft", EventType.BOUNCED, "u1", clock.now(), channel="email", metadata={"bounce": "soft"})])
     assert service.personalize(ask()).document["action"] == "send"
     service.record([event("hard", EventType.BOUNCED, "u1", clock.now(), channel="email")])
@@ -222,7 +238,9 @@ def test_events_may_cite_only_our_decisions_of_that_user(service: Personalizatio
     assert receipt.rejected[-1][1][0].message.startswith("conflict")
 
 
-def test_a_decision_makes_a_pseudonym_and_an_event_a_bare_profile(house: House, service: PersonalizationService, clock: ManualClock) -> None:
+def test_a_decision_makes_a_pseudonym_and_an_event_a_bare_profile(
+    house: House, service: PersonalizationService, clock: ManualClock
+) -> None:
     answer = service.personalize(ask("new")).document
     assert answer["policy"]["profile"] == "unknown"
     follow(house)
@@ -248,7 +266,9 @@ def test_state_rebuilt_from_the_log_is_the_live_state(house: House, service: Per
     for i in range(60):
         answer = service.personalize(ask(f"u{i % 7}", activate=i % 5 != 0)).document
         kinds = (EventType.OPENED, EventType.CLICKED, EventType.CONVERTED, EventType.REWARDED)
-        service.record([event(f"e{i}", kinds[i % 4], answer["user_id"], clock.now(), decision_id=answer["decision_id"], value=float(i))])
+        service.record(
+            [event(f"e{i}", kinds[i % 4], answer["user_id"], clock.now(), decision_id=answer["decision_id"], value=float(i))]
+        )
         if i % 5 == 0:
             (service.activate if i % 2 else service.discard)(answer["decision_id"])
         clock.advance(SECOND)
@@ -262,7 +282,9 @@ def test_state_rebuilt_from_the_log_is_the_live_state(house: House, service: Per
     assert check.seq == house.storage.log.heads()["acme"]
 
 
-def test_a_second_house_on_the_store_goes_on_from_what_was_learned(storage: Storage, house: House, service: PersonalizationService, clock: ManualClock) -> None:
+def test_a_second_house_on_the_store_goes_on_from_what_was_learned(
+    storage: Storage, house: House, service: PersonalizationService, clock: ManualClock
+) -> None:
     for i in range(30):
         answer = service.personalize(ask(f"u{i}")).document
         service.record([event(f"e{i}", EventType.CLICKED, f"u{i}", clock.now(), decision_id=answer["decision_id"])])
@@ -279,14 +301,21 @@ def test_tenants_do_not_see_each_other(house: House, service: PersonalizationSer
     decision_id = service.personalize(ask()).document["decision_id"]
     service.put_profile("u1", {"language": "de"})
     twin = house.service("twin")
-    for look in (lambda: twin.decision(decision_id), lambda: twin.profile("u1"), lambda: twin.template("offer"), lambda: twin.activate(decision_id)):
+    for look in (
+        lambda: twin.decision(decision_id),
+        lambda: twin.profile("u1"),
+        lambda: twin.template("offer"),
+        lambda: twin.activate(decision_id),
+    ):
         with pytest.raises(NotFound):
             look()
     assert twin.overview(None, None, None)["decisions"] == 0
     assert twin.templates(10, None)["items"] == []
 
 
-def test_the_wait_ends_at_its_time_and_later_events_count_as_uncited(house: House, service: PersonalizationService, clock: ManualClock) -> None:
+def test_the_wait_ends_at_its_time_and_later_events_count_as_uncited(
+    house: House, service: PersonalizationService, clock: ManualClock
+) -> None:
     answer = service.personalize(ask()).document
     clock.advance(25 * HOUR)
     follow(house)
@@ -325,11 +354,11 @@ def test_hooks_listen_and_a_failing_one_fails_nothing(house: House, service: Per
 
     service.register_hook("pre_personalization", broken)
     service.register_hook("post_personalization", lambda document: heard.append(document["action"]))
-    service.register_hook("profile_updated", lambda change: heard.append(change["triggers"][0]))
+    service.register_hook("profile_updated", lambda change: heard.append(change["triggers"]))
     service.register_hook("quality_threshold_failed", lambda document: heard.append("quality"))
     service.update_user_preferences("u1", {"language": "de"}, PersonalizationTrigger.CONTEXT_SHIFT)
     service.personalize(ask(min_quality_score=1.0))
-    assert heard == ["context_shift", "pre", "quality", "send"]
+    assert heard == [["context_shift"], "pre", "quality", "send"]
     service.record([event("e", EventType.CLICKED, "u1", clock.now())])
     follow(house)
-    assert heard[-1] == "user_interaction"
+    assert "user_interaction" in heard[-1]

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from personalization.clock import DAY, HOUR, ManualClock, instant
@@ -43,6 +44,7 @@ from personalization.storage.base import (
     Storage,
     StoredDecision,
 )
+from personalization.storage.sql import sqlite
 from personalization.storage.sql.lock import ProcessLock
 from personalization.storage.sql.open import open_sql_storage
 from personalization.template import Template, Variant
@@ -179,6 +181,22 @@ def test_what_nobody_created_is_not_found(storage: Storage) -> None:
     storage.tenants.create("acme", NOW)
     with pytest.raises(NotFound):
         storage.tenants.config("acme", 7)
+
+
+def test_nobodys_rows_are_none(storage: Storage) -> None:
+    assert storage.profiles.load("nobody", [ADA]) == {}
+    assert storage.profiles.scan("nobody", None, 9) == []
+    assert storage.profiles.consents("nobody", ADA) == []
+    assert storage.templates.get("nobody", "offer") is None
+    assert storage.templates.list("nobody", 9) == []
+    assert storage.log.decision("nobody", "d") is None
+    assert storage.log.decisions("nobody", ["d"]) == {}
+    assert storage.log.reserved("nobody", [ADA], 0, NOW) == {}
+    assert storage.log.timeline("nobody", ADA, 9) == []
+    assert storage.log.read("nobody", 0, 9) == []
+    assert storage.log.summary("nobody", 0, NOW, "UTC").decisions == 0
+    assert storage.checkpoints.load("nobody", "learner") is None
+    assert storage.tenants.list() == []
 
 
 def test_a_secret_is_the_tenants_alone_and_stable(store: Storage) -> None:
@@ -504,16 +522,25 @@ def test_an_event_comes_out_as_it_went_in(store: Storage) -> None:
 def test_an_event_makes_a_bare_profile_for_who_has_none(store: Storage) -> None:
     saved = store.profiles.save(profile(language="de"), "api", NOW)
     store.log.append_events("acme", [event(), event(user_ref=BOB), event(user_ref=BOB)], NOW + 5)
-    assert store.profiles.load("acme", [ADA, BOB]) == {ADA: saved, BOB: profile(BOB, created_at=NOW + 5, updated_at=NOW + 5)}
+    assert store.profiles.load("acme", [ADA, BOB]) == {
+        ADA: saved,
+        BOB: profile(BOB, version=1, created_at=NOW + 5, updated_at=NOW + 5),
+    }
 
 
-def test_a_bare_profile_is_declared_by_its_first_save_and_keeps_what_was_learned(store: Storage) -> None:
-    store.log.append_events("acme", [event()], NOW)
-    bare = store.profiles.load("acme", [ADA])[ADA]
-    assert store.profiles.project("acme", [replace(bare, patterns=PATTERNS, learned_seq=1)], seq=1, expected=0)
-    saved = store.profiles.save(profile(language="de"), "api", NOW + 1)
+def test_behaviour_is_kept_of_who_is_only_a_pseudonym(store: Storage) -> None:
+    ada, bob = user(store), user(store, "bob")
+    unsaid = store.profiles.load("acme", [ada])[ada]
+    assert unsaid == profile(ada, version=0, created_at=NOW, updated_at=NOW)
+    learned = [profile(ref, patterns=PATTERNS, learned_seq=1) for ref in (ada, bob)]
+    assert store.profiles.project("acme", learned, seq=1, expected=0)
+
+    saved = store.profiles.save(profile(ada, language="de"), "api", NOW + 1)
     assert (saved.version, saved.language, saved.patterns, saved.created_at) == (1, "de", PATTERNS, NOW)
-    assert store.profiles.load("acme", [ADA])[ADA] == saved
+    store.log.append_events("acme", [event(user_ref=bob), event(user_ref=ada)], NOW + 1)
+    stored = store.profiles.load("acme", [ada, bob])
+    assert stored[ada] == saved
+    assert (stored[bob].version, stored[bob].patterns) == (1, PATTERNS)
 
 
 def test_an_unsubscribe_withdraws_marketing_in_the_events_own_transaction(store: Storage) -> None:
@@ -554,7 +581,7 @@ def test_a_hard_bounce_makes_unreachable_and_releases_the_cited_reservation(stor
     change = ProfileChange(user_ref=ADA, kind="unreachable", channel="email")
     store.log.append_events("acme", [event("bounced", decision_id=sent.decision_id, change=change, releases=True)], NOW)
     stored = store.profiles.load("acme", [ADA])[ADA]
-    assert (stored.reachability, stored.version) == ({"email": False}, 1)
+    assert (stored.reachability, stored.version) == ({"email": False}, 2)
     assert store.profiles.consents("acme", ADA) == []
     assert store.log.reserved("acme", [ADA], 0, NOW + 9 * DAY) == {ADA: [Reservation(NOW + DAY, "email", "promotional")]}
 
@@ -567,7 +594,7 @@ def test_a_decision_comes_out_as_it_went_in(store: Storage) -> None:
     assert append(store, sent) == [DecisionOutcome(RECORDED, 1)]
     stored = store.log.decision("acme", sent.decision_id)
     assert stored is not None
-    for name in set(StoredDecision.__dataclass_fields__) & set(NewDecision.__dataclass_fields__):
+    for name in set(StoredDecision.__dataclass_fields__) & set(NewDecision.__struct_fields__):
         assert getattr(stored, name) == getattr(sent, name)
     assert (stored.seq, stored.tenant_id, stored.status, stored.zone_offset) == (1, "acme", "inactive", 60)
     assert (stored.record, stored.values) == (sent.record, b"sealed values")
@@ -605,7 +632,7 @@ def test_a_decision_in_the_log_says_when_and_what_was_sent(store: Storage) -> No
 
 def test_a_repeated_decision_id_is_repeated_or_a_conflict(store: Storage) -> None:
     one = decision(decision_id="d", body=b"1")
-    other = replace(one, body=b"2")
+    other = msgspec.structs.replace(one, body=b"2")
     assert append(store, one, one, other) == [DecisionOutcome(RECORDED, 1), DecisionOutcome(REPEATED, 1), DecisionOutcome(CONFLICT)]
     assert append(store, other, one) == [DecisionOutcome(CONFLICT), DecisionOutcome(REPEATED, 1)]
     assert append(store, other, tenant="twin") == [DecisionOutcome(RECORDED, 1)]
@@ -622,7 +649,7 @@ def test_a_lost_reservation_leaves_nothing_and_tells_what_is_reserved(store: Sto
     assert store.log.decision("acme", second.decision_id) is None
     assert store.log.heads()["acme"] == 1
     assert append(store, second)[0].status == LOST
-    assert append(store, replace(second, slot_at=NOW + HOUR + DAY))[0].status == RECORDED
+    assert append(store, msgspec.structs.replace(second, slot_at=NOW + HOUR + DAY))[0].status == RECORDED
     assert append(store, decision(caps=ONE_A_DAY, user_ref=BOB))[0].status == RECORDED
     assert append(store, decision(caps=ONE_A_DAY), tenant="twin")[0].status == RECORDED
 
@@ -816,7 +843,7 @@ def test_a_failing_append_fails_its_own_caller_only(store: Storage) -> None:
 def test_twin_tenants_never_see_each_others_rows(store: Storage) -> None:
     append(store, decision(decision_id="d"))
     store.log.append_events("acme", [event(decision_id="d")], NOW)
-    store.profiles.save(profile(), "api", NOW)
+    store.profiles.save(profile(version=1), "api", NOW)
     store.checkpoints.save("acme", "learner", 3, b"x")
     snapshot = store.snapshots.publish("acme", "m", 1, NOW, b"x")
     assert whole_log(store, "twin") == []
@@ -836,7 +863,7 @@ def test_twin_tenants_never_see_each_others_rows(store: Storage) -> None:
 def test_a_timeline_is_newest_first_and_paged(store: Storage) -> None:
     append(store, decision(), decision(user_ref=BOB), decision())
     store.log.append_events("acme", [event(), event(user_ref=BOB)], NOW)
-    store.profiles.save(profile(consent=Consent(learning=False)), "api", NOW)
+    store.profiles.save(profile(version=1, consent=Consent(learning=False)), "api", NOW)
     append(store, suppressed())
     rows = store.log.timeline("acme", ADA, 99)
     assert [(e.seq, e.type) for e in rows] == [
@@ -1077,6 +1104,24 @@ def test_a_full_disk_is_unavailable_and_afterwards_all_goes_on(sqlite_url: str, 
     with database.writing(durable=True) as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
     assert append(storage, decision())[0] == DecisionOutcome(RECORDED, 1)
+    storage.life.close()
+
+
+def test_a_locked_file_is_unavailable_until_it_is_free(
+    sqlite_url: str, cipher: EnvelopeCipher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.05)
+    storage = open_sql_storage(sqlite_url, cipher)
+    storage.life.migrate()
+    storage.tenants.create("acme", NOW)
+    other = sqlite3.connect(tmp_path / "personalization.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageUnavailable, match="locked"):
+        storage.log.append_events("acme", [event()], NOW)
+    assert storage.log.heads() == {"acme": 0}
+    other.execute("ROLLBACK")
+    other.close()
+    assert storage.log.append_events("acme", [event()], NOW) == [ACCEPTED]
     storage.life.close()
 
 

@@ -30,7 +30,9 @@ def orchestrator(desk: Desk, admission: int = 48) -> PersonalizationOrchestrator
     return PersonalizationOrchestrator(desk.decide, lambda ask: f"late {ask}", SystemClock(), admission)
 
 
-def in_threads(orchestra: PersonalizationOrchestrator[str, str], asks: list[str], queue: Queue = Queue.REAL_TIME) -> list[threading.Thread]:
+def in_threads(
+    orchestra: PersonalizationOrchestrator[str, str], asks: list[str], queue: Queue = Queue.REAL_TIME
+) -> list[threading.Thread]:
     threads = [threading.Thread(target=lambda ask=ask: orchestra.submit(queue, [ask])) for ask in asks]
     for thread in threads:
         thread.start()

@@ -2,5 +2,6 @@
 
 from alembic import context
 
-context.configure(connection=context.config.attributes["connection"])
-context.run_migrations()
+if hasattr(context, "config"):  # only Alembic's runner gives it one; whoever just imports this file runs nothing
+    context.configure(connection=context.config.attributes["connection"])
+    context.run_migrations()

@@ -136,6 +136,10 @@ class Transaction:
         for sql, values in lookup.runs(tenant_id, keys, more):
             yield from self.rows(sql, values)
 
+    def run_among(self, lookup: Lookup, tenant_id: str, keys: Sequence[Any]) -> None:
+        for sql, values in lookup.runs(tenant_id, keys, ()):
+            self.run(sql, values)
+
     def insert(self, table: sa.Table, rows: Sequence[tuple[Any, ...]], ignore: bool = False) -> None:
         if rows:
             self._database.insert(self._cursor, table, rows, ignore)

@@ -64,5 +64,9 @@ def write_json(value: Any) -> str:
     return _write_json(value).decode()
 
 
-#: The sections of a profile nothing was said of.
-NOTHING_DECLARED, NO_CONSENT_SAID, NOTHING_LEARNED = pack(Declared()), pack(Consent()), pack(Patterns())
+_NOTHING = (None, "{}", None, None, pack(Declared()), pack(Consent()), pack(Patterns()), 0)
+
+
+def empty_profile(tenant_id: str, user_ref: bytes, version: int, at: int) -> tuple[Any, ...]:
+    """The row of a profile nothing was said of, in the order of the table's columns."""
+    return (tenant_id, user_ref, version, at, at, *_NOTHING)

@@ -61,6 +61,7 @@ class PostgresDatabase(Database):
         self._engine = sa.create_engine(
             self._url,
             paramstyle="format",
+            isolation_level="READ COMMITTED",
             pool_size=_POOL_SIZE,
             max_overflow=_POOL_OVERFLOW,
             pool_timeout=_POOL_SECONDS,

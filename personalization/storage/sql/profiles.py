@@ -16,11 +16,9 @@ from personalization.storage.rules import PROJECTOR, UNREACHABLE, unreachable, w
 from personalization.storage.sql.engine import AT_MOST, Database, Lookup, Sql, Transaction
 from personalization.storage.sql.head import Head, locked_head
 from personalization.storage.sql.packing import (
-    NO_CONSENT_SAID,
-    NOTHING_DECLARED,
-    NOTHING_LEARNED,
     Declared,
     declared_of,
+    empty_profile,
     pack,
     read_json,
     unpack,
@@ -63,6 +61,13 @@ _SCAN = Sql(
     .where(profiles.c.tenant_id == sa.bindparam("tenant"), profiles.c.user_ref > sa.bindparam("after"))
     .order_by(profiles.c.user_ref)
     .suffix_with(AT_MOST)
+)
+_LIFT = Lookup(
+    lambda tenant, refs: (
+        sa.update(profiles)
+        .values(version=sa.literal_column("1"))
+        .where(profiles.c.tenant_id == tenant, profiles.c.user_ref.in_(refs), profiles.c.version == sa.literal_column("0"))
+    )
 )
 #: What nobody may change by saving.
 _KEPT = ("tenant_id", "user_ref", "created_at", "patterns", "learned_seq")
@@ -144,7 +149,7 @@ class SqlProfiles:
         return self._cipher.seal(owner, _ATTRIBUTES, pack(profile.attributes))
 
     def project(self, tenant_id: str, profiles: Sequence[PersonalizationProfile], seq: int, expected: int) -> bool:
-        rows = [
+        learned = [
             {"new_patterns": pack(p.patterns), "new_learned_seq": p.learned_seq, "tenant": tenant_id, "ref": p.user_ref}
             for p in profiles
         ]
@@ -152,8 +157,8 @@ class SqlProfiles:
             checkpoint = transaction.rows(LOAD_CHECKPOINT, (tenant_id, PROJECTOR))
             if (checkpoint[0][0] if checkpoint else 0) != expected:
                 return False
-            if rows:
-                transaction.execute(_PROJECT, rows)
+            if learned:
+                transaction.execute(_PROJECT, learned)
             if checkpoint:
                 transaction.run(MOVE_CHECKPOINT, (seq, b"", tenant_id, PROJECTOR))
             else:
@@ -224,10 +229,10 @@ class _Saving:
         self._transaction.insert(consents, self._consents)
 
 
-def add_bare(transaction: Transaction, tenant_id: str, user_refs: Iterable[bytes], at: int) -> None:
-    """An empty profile for those who have none."""
-    nothing = (None, "{}", None, None, NOTHING_DECLARED, NO_CONSENT_SAID, NOTHING_LEARNED, 0)
-    transaction.insert(profiles, [(tenant_id, ref, 0, at, at, *nothing) for ref in user_refs], ignore=True)
+def add_bare(transaction: Transaction, tenant_id: str, user_refs: Sequence[bytes], at: int) -> None:
+    """An empty profile for those who have none, and version 1 for those of whom only behaviour was known."""
+    transaction.insert(profiles, [empty_profile(tenant_id, ref, 1, at) for ref in user_refs], ignore=True)
+    transaction.run_among(_LIFT, tenant_id, user_refs)
 
 
 def apply_changes(transaction: Transaction, tenant_id: str, changes: Sequence[tuple[ProfileChange, str, int]]) -> None:

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from personalization.recent import Recent
 from personalization.sealing import Cipher, Owner, TenantKeys
 from personalization.storage.sql.engine import Database, Lookup, Transaction
-from personalization.storage.sql.schema import users
+from personalization.storage.sql.packing import empty_profile
+from personalization.storage.sql.schema import profiles, users
 from personalization.storage.sql.tenants import SqlTenants
 
 _REMEMBERED = 100_000
@@ -71,6 +72,8 @@ class SqlUsers:
         with self._database.write() as transaction:
             transaction.insert(users, rows, ignore=True)
             created = self._read(transaction, keys, missing)
+            empty = [empty_profile(keys.tenant_id, user_ref, 0, at) for _, user_ref, _ in created]
+            transaction.insert(profiles, empty, ignore=True)
         return self._remember(keys, created)
 
     def _found(self, transaction: Transaction, keys: TenantKeys, macs: Mapping[bytes, str]) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from personalization.clock import DAY, HOUR, instant, rfc3339
@@ -57,7 +58,7 @@ def question(of: Template | None = None, config: TenantConfig | None = None, **c
         profile=profile(),
         values={"user": {}},
     )
-    return replace(base, **changes)  # type: ignore[arg-type]
+    return msgspec.structs.replace(base, **changes)
 
 
 def asked(**changes: object) -> PersonalizationRequest:
@@ -195,7 +196,10 @@ def test_below_the_wanted_quality_the_baseline_is_returned() -> None:
         name="x",
         baseline_variant_id="b",
         default_language="fr",
-        variants=(Variant(variant_id="a", content={"fr": {"text": "bonjour"}}), Variant(variant_id="b", content={"fr": {"text": "salut"}})),
+        variants=(
+            Variant(variant_id="a", content={"fr": {"text": "bonjour"}}),
+            Variant(variant_id="b", content={"fr": {"text": "salut"}}),
+        ),
     )
     found = prepare(question(french, request=asked(min_quality_score=0.9)))
     assert found.mode is Mode.BASELINE
@@ -213,7 +217,11 @@ def test_a_holdout_is_a_share_of_users_kept_on_the_baseline() -> None:
 
 
 def test_a_held_back_message_goes_by_the_first_reachable_listed_channel_at_the_earliest_slot() -> None:
-    person = profile(reachability={"email": False}, channel_preferences={"push": 0.1}, timing_preferences=TimingPreferences(preferred_hours=(18,)))
+    person = profile(
+        reachability={"email": False},
+        channel_preferences={"push": 0.1},
+        timing_preferences=TimingPreferences(preferred_hours=(18,)),
+    )
     found = prepare(question(config=TenantConfig(learning_mode=LearningMode.APPRENTICE), profile=person))
     outcome = draw_many([found.inputs], lambda model_id, snapshot_id: fresh_policy(model_id))[0]
     assert outcome.chosen is not None
@@ -234,7 +242,9 @@ def test_a_held_back_message_goes_by_the_first_reachable_listed_channel_at_the_e
         (TenantConfig(), profile(consent=Consent(personalization=False)), Mode.BASELINE, False),
     ],
 )
-def test_the_mode_says_how_the_action_came_about(config: TenantConfig, person: PersonalizationProfile, mode: Mode, trains: bool) -> None:
+def test_the_mode_says_how_the_action_came_about(
+    config: TenantConfig, person: PersonalizationProfile, mode: Mode, trains: bool
+) -> None:
     found = prepare(question(config=config, profile=person))
     assert (found.mode, found.trains) == (mode, trains)
 

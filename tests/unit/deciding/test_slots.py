@@ -25,7 +25,12 @@ def test_zones_off_the_hour_have_their_own_full_hours() -> None:
 
 def test_quiet_hours_take_slots_out_over_midnight() -> None:
     open_ = times("Europe/Berlin", "2026-11-23T20:30:00Z", 12 * HOUR, NIGHT)
-    assert open_ == ["2026-11-23T21:30:00+01:00", "2026-11-24T07:00:00+01:00", "2026-11-24T08:00:00+01:00", "2026-11-24T09:00:00+01:00"]
+    assert open_ == [
+        "2026-11-23T21:30:00+01:00",
+        "2026-11-24T07:00:00+01:00",
+        "2026-11-24T08:00:00+01:00",
+        "2026-11-24T09:00:00+01:00",
+    ]
 
 
 def test_a_spring_night_skips_the_hour_that_does_not_exist() -> None:

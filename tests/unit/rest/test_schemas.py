@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
 import pytest
@@ -169,13 +168,9 @@ def test_a_bad_row_keeps_its_user_id() -> None:
 def test_what_the_edge_makes_is_what_the_constructor_makes() -> None:
     made = request_of("t1", {"template_id": "t"})
     assert made == PersonalizationRequest(tenant_id="t1", template_id="t")
-    assert vars(made).keys() == {field.name for field in fields(PersonalizationRequest)}
-    assert not hasattr(PersonalizationRequest, "__post_init__")
     event = event_of(EVENT)
     assert event == EngagementEvent(**{**EVENT, "type": EventType.CLICKED, "occurred_at": instant(EVENT["occurred_at"])})
-    assert vars(event).keys() == {field.name for field in fields(EngagementEvent)}
-    assert not hasattr(EngagementEvent, "__post_init__")
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         made.user_id = "u"  # type: ignore[misc]
 
 

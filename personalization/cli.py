@@ -1,0 +1,320 @@
+"""The command line. Every command answers 0, 1 when it found something wrong, or 2 with one sentence on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from personalization import __version__, bootstrap
+from personalization.client import Client, Refused, Unreachable
+from personalization.clock import SystemClock
+from personalization.errors import Invalid, MisconfiguredError, NotFound, PersonalizationError
+from personalization.lab import checkup, datasets, demo, importing, rebuilding
+from personalization.lab.backtest import MUST, Backtest, LiveBacktest, backtest, live_backtest
+from personalization.lab.bench import bench
+from personalization.security.identity import new_key
+from personalization.settings import DEMO, Settings, settings_from
+from personalization.storage.base import ApiKeyRecord, Storage
+from personalization.vocabulary import Role
+
+Step = Callable[[int, int], None]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; `argv` without the program's name, by default the process's own."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except (PersonalizationError, Refused, Unreachable) as error:
+        print(str(error), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+# -- serving ---------------------------------------------------------------------------------------------------------
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    settings = settings_from()
+    if not settings.relaxed:
+        settings = replace(settings, app_env=DEMO)
+    return demo.run(replace(settings, port=arguments.port or settings.port), arguments.host)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    settings = settings_from()
+    bootstrap.with_secrets(settings)
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *_gunicorn_options(settings), "personalization:create_app()"])
+
+
+def _gunicorn_options(settings: Settings) -> list[str]:
+    """The working directory's gunicorn.conf.py when there is one, else what it would say."""
+    if Path("gunicorn.conf.py").is_file():
+        return ["--config", "gunicorn.conf.py"]
+    said = {
+        "--bind": f"0.0.0.0:{settings.port}",
+        "--worker-class": "gthread",
+        "--threads": "64",
+        "--timeout": "60",
+        "--graceful-timeout": "30",
+        "--keep-alive": "75",
+        "--forwarder-headers": "",
+    }
+    workers = ["--workers", "1"] if settings.sqlite else []
+    return [*(word for pair in said.items() for word in pair), *workers, "--no-control-socket"]
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    with _storage() as storage:
+        before = storage.life.schema()
+        storage.life.migrate()
+        print(f"The schema was {before} and is {storage.life.schema()} now.")
+    return 0
+
+
+# -- keys ------------------------------------------------------------------------------------------------------------
+
+
+def _create_key(arguments: argparse.Namespace) -> int:
+    clock = SystemClock()
+    with _storage(expect_head=True) as storage:
+        fresh, now = new_key(), clock.now()
+        storage.tenants.create(_id("tenant", arguments.tenant), now)
+        storage.keys.add(
+            ApiKeyRecord(
+                key_id=fresh.key_id,
+                tenant_id=arguments.tenant,
+                role=arguments.role,
+                name=arguments.name,
+                digest=fresh.digest,
+                created_at=now,
+            )
+        )
+    made = {"key_id": fresh.key_id, "api_key": fresh.api_key, "tenant_id": arguments.tenant, "role": arguments.role}
+    if arguments.json:
+        print(json.dumps(made))
+    else:
+        print(f"{fresh.api_key}\nThe {arguments.role} key {fresh.key_id} of tenant {arguments.tenant}; it is shown this once.")
+    return 0
+
+
+def _revoke_key(arguments: argparse.Namespace) -> int:
+    with _storage(expect_head=True) as storage:
+        known = storage.keys.get(arguments.key_id)
+        if known is None or not storage.keys.revoke(known.tenant_id, known.key_id, SystemClock().now()):
+            raise NotFound("unrevoked API key")
+    print(f"The key {arguments.key_id} is revoked; a running server refuses it within seconds.")
+    return 0
+
+
+def _id(field: str, value: str) -> str:
+    if not (1 <= len(value) <= 256 and value.isprintable()):
+        raise Invalid.field(field, "must be 1-256 printable characters")
+    return value
+
+
+# -- data ------------------------------------------------------------------------------------------------------------
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    settings = bootstrap.with_secrets(settings_from())
+    clock = SystemClock()
+    with _storage(expect_head=True) as storage:
+        storage.tenants.create(_id("tenant", arguments.tenant), clock.now())
+        service = bootstrap.build_house(settings, clock, storage).service(arguments.tenant)
+        rejects = arguments.rejects or arguments.file.with_name(arguments.file.name + ".rejects.jsonl")
+        with _bar(f"Importing {arguments.what}") as step:
+            found = importing.IMPORTS[arguments.what](service, arguments.file, rejects, step)
+    print(
+        f"{found.accepted:,} {arguments.what} imported, {found.duplicates:,} known already, {found.rejected:,} rejected"
+        + (f"; the reasons are in {rejects}." if found.rejected else ".")
+    )
+    return 1 if found.rejected and not found.accepted + found.duplicates else 0
+
+
+def _rebuild(arguments: argparse.Namespace) -> int:
+    if not arguments.check:
+        raise MisconfiguredError("Only `personalization rebuild --check` is known: it derives everything anew and compares.")
+    with _storage(expect_head=True) as storage, _bar("Rebuilding") as step:
+        if arguments.tenant and not storage.tenants.exists(arguments.tenant):
+            raise NotFound("tenant")
+        tenants = [arguments.tenant] if arguments.tenant else storage.tenants.list()
+        found = rebuilding.check(storage, tenants, step)
+    if arguments.json:
+        print(json.dumps(found.document()))
+    else:
+        said = "identical to" if found.identical else "DIFFERENT from"
+        print(f"Rebuilt from the log's first row to {found.seq:,}: {said} what is live ({found.rebuilt_hash}).")
+    return 0 if found.identical else 1
+
+
+# -- measuring -------------------------------------------------------------------------------------------------------
+
+
+def _backtest(arguments: argparse.Namespace) -> int:
+    folder = arguments.data or settings_from().data_dir or datasets.DEFAULT_FOLDER
+    log = datasets.TRIALS[arguments.dataset](folder).first(arguments.rows)
+    found: Backtest | LiveBacktest
+    with _bar(f"Replaying {log.name}") as step:
+        if arguments.url:
+            if not arguments.api_key:
+                raise MisconfiguredError("A backtest over HTTP needs --api-key; `personalization keys create` makes one.")
+            client = Client(arguments.url, arguments.api_key)
+            found = live_backtest(log, client, secrets.token_hex(4), progress=step)
+        else:
+            found = backtest(log, arguments.permutations, progress=step)
+    met = bool(found.document()["met"])
+    if arguments.json:
+        print(json.dumps(found.document()))
+    else:
+        _show(f"Backtest on {log.name}, {found.rows:,} rows", ("", ""), _backtest_rows(found))
+    return 0 if met else 1
+
+
+def _backtest_rows(found: Backtest | LiveBacktest) -> list[tuple[str, str]]:
+    beside = [("random", f"{found.random:.4f}"), (f"best fixed arm ({found.best_arm})", f"{found.best_fixed:.4f}")]
+    if isinstance(found, LiveBacktest):
+        verdict = "wholly above random" if found.low > found.random else "NOT wholly above random"
+        return [
+            (f"policy, {found.accepted:,} rows accepted", f"{found.mean:.4f}"),
+            ("95 % interval", f"{found.low:.4f} .. {found.high:.4f}  {verdict}"),
+            *beside,
+        ]
+    return [
+        (f"policy, {found.accepted:,.0f} rows accepted", f"{found.mean:.4f} ± {found.standard_error:.4f}"),
+        ("permutations", str(found.permutations)),
+        *beside,
+        ("share of the way", f"{found.share:.1%}  (must >= {MUST:.0%}: {'met' if found.share >= MUST else 'MISSED'})"),
+    ]
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    with _bar("Measuring") as step:
+        found = bench(short=arguments.short, progress=step)
+    if arguments.json:
+        print(json.dumps(found.document()))
+    else:
+        _show("CPU of the server process, including its followers of the log", found.columns(), found.rows())
+        for sentence in found.sentences():
+            print(sentence)
+    return 0 if found.met else 1
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    found = checkup.examine(settings_from)
+    for check in found:
+        print(f"{'ok     ' if check.ok else 'problem'}  {check.name}: {check.finding}")
+        if not check.ok and check.mend:
+            print(f"         {check.mend}")
+    return 0 if all(check.ok for check in found) else 1
+
+
+# -- shared ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _storage(expect_head: bool = False) -> Iterator[Storage]:
+    """The settings' database for a short command, which may run beside a server. Raises MisconfiguredError."""
+    storage = bootstrap.opened_storage(bootstrap.with_secrets(settings_from()), SystemClock())
+    try:
+        if expect_head and storage.life.schema() != "head":
+            raise MisconfiguredError("The database has an older schema; run `personalization migrate` first.")
+        yield storage
+    finally:
+        storage.life.close()
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Step]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(title=title, show_header=any(columns))
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="personalization", description="A decision engine for notifications.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], help: str, under: Any = commands) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = under.add_parser(name, help=help, description=help)
+        added.set_defaults(run=run)
+        return added
+
+    a = command("demo", _demo, "Serve a demo tenant with sample templates and simulated people.")
+    a.add_argument("--host", default="127.0.0.1")
+    a.add_argument("--port", type=int, help="default: PORT, or 8000; the next free one when it is busy")
+    command("serve", _serve, "Serve with gunicorn.")
+    command("migrate", _migrate, "Bring the database's schema to head.")
+
+    keys = commands.add_parser("keys", help="Make and revoke API keys.").add_subparsers(required=True, metavar="create|revoke")
+    a = command("create", _create_key, "Make an API key, and its tenant when that is new.", keys)
+    a.add_argument("--tenant", required=True)
+    a.add_argument("--role", required=True, choices=[str(role) for role in Role])
+    a.add_argument("--name", default="cli")
+    a.add_argument("--json", action="store_true")
+    a = command("revoke", _revoke_key, "End an API key.", keys)
+    a.add_argument("key_id")
+
+    a = command("import", _import, "Read profiles or events from a .csv or .jsonl file; events may be of any age.")
+    a.add_argument("what", choices=sorted(importing.IMPORTS))
+    a.add_argument("file", type=Path)
+    a.add_argument("--tenant", required=True)
+    a.add_argument("--rejects", type=Path, help="where rejected rows go; default: FILE.rejects.jsonl")
+
+    a = command("rebuild", _rebuild, "Derive profiles and learning anew from the log and compare them with what is live.")
+    a.add_argument("--check", action="store_true", help="only compare")
+    a.add_argument("--tenant")
+    a.add_argument("--json", action="store_true")
+
+    a = command("backtest", _backtest, "Replay a randomised log of real people through the product.")
+    a.add_argument("dataset", choices=sorted(datasets.TRIALS))
+    a.add_argument("--data", type=Path, help="folder of the gzipped CSV files; default: PERSONALIZATION_DATA")
+    a.add_argument("--url", help="a running server; default: in this process")
+    a.add_argument("--api-key")
+    a.add_argument("--permutations", type=_positive, default=20)
+    a.add_argument("--rows", type=_positive)
+    a.add_argument("--json", action="store_true")
+
+    a = command("bench", _bench, "Measure a server of its own (Linux).")
+    a.add_argument("--short", action="store_true", help="under half a minute")
+    a.add_argument("--json", action="store_true")
+
+    command("doctor", _doctor, "Check settings, database and surroundings, and say how to mend them.")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
