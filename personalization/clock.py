@@ -79,6 +79,7 @@ def to_datetime(at: int, zone: tzinfo = UTC) -> datetime:
     return (_EPOCH + timedelta(microseconds=at)).astimezone(zone)
 
 
+@lru_cache(maxsize=4096)
 def rfc3339(at: int, zone: tzinfo = UTC) -> str:
     """The RFC 3339 text of an instant, in `zone`.
 
@@ -97,6 +98,7 @@ def zone(name: str) -> ZoneInfo:
         raise ValueError(f"{name!r} is not an IANA time zone; write it like Europe/London") from unknown
 
 
+@lru_cache(maxsize=4096)
 def utc_offset(at: int, zone_: tzinfo) -> int:
     """Microseconds to add to UTC for local time in `zone_` at that instant."""
     offset = to_datetime(at, zone_).utcoffset()

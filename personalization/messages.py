@@ -54,8 +54,7 @@ class PersonalizationRequest(Struct, frozen=True, kw_only=True):
         return self.require_real_time or category == Category.TRANSACTIONAL or self.priority in (Priority.URGENT, Priority.CRITICAL)
 
 
-@dataclass(frozen=True)
-class PersonalizationResponse:
+class PersonalizationResponse(Struct, frozen=True):
     """The answer document, JSON-ready.
 
     created        : False when a repeated decision_id found its recorded decision

@@ -290,7 +290,9 @@ class PersonalizationService:
             return answer
         if answer.quality_failed:
             self.hooks.tell(Hook.QUALITY_THRESHOLD_FAILED, answer.document)
-        return replace(answer, document=self.hooks.amend(Hook.POST_PERSONALIZATION, answer.document))
+        if not self.hooks.listening(Hook.POST_PERSONALIZATION):
+            return answer
+        return PersonalizationResponse(self.hooks.amend(Hook.POST_PERSONALIZATION, answer.document))
 
     def _declared(self, document: Document, trigger: PersonalizationTrigger) -> None:
         self.hooks.tell(Hook.PROFILE_UPDATED, {"user_id": document["user_id"], "triggers": [str(trigger)]})

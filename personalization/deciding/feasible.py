@@ -256,18 +256,10 @@ def _uncapped(question: Question, caps: Sequence[FrequencyCap], slots: Slots, ch
 
 def _candidates(question: Question, channels: Sequence[ChannelOption]) -> tuple[list[Candidate], bool]:
     """Variants with all their variables, on the channels they fit and good enough; True when none was good enough."""
-    bits = {option.name: 1 << i for i, option in enumerate(channels)}
-    filled: list[Candidate] = []
-    missing: set[str] = set()
-    for planned, judged in zip(question.plan.variants, question.plan.judged(question.values), strict=True):
-        if judged.missing:
-            missing |= judged.missing
-            continue
-        mask = sum([bits.get(name, 0) for name in planned.channels])
-        filled.append(Candidate(planned.variant_id, planned.locale, planned.actions, judged.quality, mask))
-    if not filled:
-        raise MissingVariables(missing)
-    fitting = [candidate for candidate in filled if candidate.channels]
+    found = question.plan.candidates(question.values, tuple([option.name for option in channels]))
+    if not found.filled:
+        raise MissingVariables(found.missing)
+    fitting = [candidate for candidate in found.filled if candidate.channels]
     threshold = question.request.min_quality_score
     threshold = question.config.min_quality_score if threshold is None else threshold
     good = [candidate for candidate in fitting if candidate.quality >= threshold * MILLE]

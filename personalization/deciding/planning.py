@@ -10,7 +10,7 @@ from personalization.content.locales import choose_locale
 from personalization.content.quality import StaticQuality, fits, static_quality
 from personalization.content.reading import Segments
 from personalization.content.templates import CompiledContent, compile_content, presence
-from personalization.deciding.record import MILLE
+from personalization.deciding.record import MILLE, Candidate
 from personalization.learning.bandits import action_features
 from personalization.recent import Recent
 from personalization.template import ANY_LOCALE, Template, Variant
@@ -30,11 +30,11 @@ class PlannedVariant:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What a person's values mean for one variant: which variables it lacks, and its quality in thousandths."""
+class Candidates:
+    """filled: the variants with all their variables, whether or not they fit an open channel; missing: what the others lack."""
 
+    filled: tuple[Candidate, ...]
     missing: frozenset[str]
-    quality: int
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,29 @@ class Plan:
     baseline_variant_id: str
     variants: tuple[PlannedVariant, ...]
     _variables: tuple[Segments, ...] = field(repr=False)
-    _judged: Recent[bytes, tuple[Judged, ...]] = field(default_factory=lambda: Recent(_ALIKE), repr=False)
+    _candidates: Recent[tuple[bytes, tuple[str, ...]], Candidates] = field(default_factory=lambda: Recent(_ALIKE), repr=False)
 
-    def judged(self, values: Mapping[str, Any]) -> tuple[Judged, ...]:
-        """Each variant for these values; the same for all who have and lack the same variables, so it is kept."""
-        alike = presence(values, self._variables)
-        found = self._judged.get(alike)
+    def candidates(self, values: Mapping[str, Any], channels: tuple[str, ...]) -> Candidates:
+        """The variants for a person of these values and these open channels. It depends only on which variables they have
+        and which channels are open, so it is kept."""
+        alike = (presence(values, self._variables), channels)
+        found = self._candidates.get(alike)
         if found is None:
-            found = tuple(
-                Judged(v.compiled.missing(values), round(v.static.score(v.compiled, values) * MILLE)) for v in self.variants
-            )
-            self._judged.put(alike, found)
+            found = self._found(values, channels)
+            self._candidates.put(alike, found)
         return found
+
+    def _found(self, values: Mapping[str, Any], channels: tuple[str, ...]) -> Candidates:
+        bits = {name: 1 << i for i, name in enumerate(channels)}
+        filled, missing = [], frozenset[str]()
+        for v in self.variants:
+            lacking = v.compiled.missing(values)
+            missing |= lacking
+            if not lacking:
+                quality = round(v.static.score(v.compiled, values) * MILLE)
+                mask = sum(bits.get(name, 0) for name in v.channels)
+                filled.append(Candidate(v.variant_id, v.locale, v.actions, quality, mask))
+        return Candidates(tuple(filled), missing)
 
     def variant(self, variant_id: str) -> PlannedVariant:
         return next(planned for planned in self.variants if planned.variant_id == variant_id)
@@ -71,7 +82,7 @@ class Plan:
 Compiler = Callable[[Mapping[str, str], str], CompiledContent]
 
 ADHOC_MODEL = "variants"
-#: Kinds of people, by the variables they have, that a plan remembers.
+#: Kinds of people, by the variables they have and the channels open to them, that a plan remembers.
 _ALIKE = 512
 
 

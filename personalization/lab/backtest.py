@@ -7,8 +7,10 @@ estimates what the product would have earned while it learned (Li et al. 2011).
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from statistics import fmean, stdev
@@ -116,7 +118,7 @@ def backtest(log: TrialLog, permutations: int, seed: int = 7, progress: Progress
     runs = []
     for i in range(permutations):
         order = rng.permutation(len(log)).tolist()
-        with InProcess() as door:
+        with _collector_at_rest(), InProcess() as door:
             runs.append(replay(log, order, door, lambda done, _, i=i: progress(i * len(log) + done, total)))  # type: ignore[misc]
     means = [fmean(run) if run else 0.0 for run in runs]
     return Backtest(
@@ -130,6 +132,17 @@ def backtest(log: TrialLog, permutations: int, seed: int = 7, progress: Progress
         best_fixed=log.mean(log.best_arm()),
         best_arm=log.arms[log.best_arm()],
     )
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """A pass makes lasting objects and hardly a cycle; looking for cycles among them takes a fifth of its time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.collect()
 
 
 class InProcess:

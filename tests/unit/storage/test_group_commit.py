@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -98,8 +99,7 @@ def test_who_waits_meanwhile_is_committed_in_one_transaction(store: Storage, com
 
 def test_of_a_joint_transaction_that_fails_only_the_bad_part_fails(store: Storage) -> None:
     calls: list[Callable[[], Any]] = [lambda n=n: store.log.append_events("acme", [event(f"e{n}")], NOW) for n in range(5)]  # type: ignore[misc]
-    bad = decision("bad")
-    object.__setattr__(bad, "slot_at", 2**70)
+    bad = msgspec.structs.replace(decision("bad"), slot_at=2**70)
     calls.insert(2, lambda: store.log.append_decisions("acme", [bad]))
     futures = queued_together(store, calls)
     with pytest.raises(OverflowError):
