@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from personalization import __version__, telemetry
 from personalization.api import create_api
-from personalization.cache import CachedProfiles
+from personalization.cache import CachedProfiles, CachedTemplates, CachedTenants
 from personalization.clock import Clock, SystemClock
 from personalization.core import Answer, Ask, DeepPersonalizationEngine, PersonalizationOrchestrator
 from personalization.errors import MisconfiguredError, NotFound, StorageUnavailable
@@ -167,6 +167,7 @@ def build_house(settings: Settings, clock: Clock | None = None, storage: Storage
         lock = _locked(settings, clock)
         storage = opened_storage(settings, clock)
     profiles = CachedProfiles(storage.profiles, clock)
+    storage = replace(storage, tenants=CachedTenants(storage.tenants, clock), templates=CachedTemplates(storage.templates, clock))
     book = PolicyBook(storage.snapshots)
     engine = DeepPersonalizationEngine(storage, profiles, book, clock, partial(_new_id, clock))
     orchestrator = PersonalizationOrchestrator(engine.decide, _late, clock)

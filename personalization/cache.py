@@ -1,22 +1,35 @@
-"""A ProfileStore around a ProfileStore: the most recently used profiles stay in memory."""
+"""Stores around stores: what was used recently stays in memory.
+
+Profiles are kept until they are forgotten; the newest configuration and templates for FRESH, since another process may
+change them. What is written through these objects is seen at once.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from threading import Lock
+from typing import Generic, TypeVar
 
 from personalization import telemetry
 from personalization.clock import SECOND, Clock
 from personalization.profile import Consent, PersonalizationProfile
-from personalization.storage.base import ProfileStore
+from personalization.recent import Recent
+from personalization.storage.base import ProfileStore, TemplateStore, TenantStore
+from personalization.template import Template
+from personalization.tenant import TenantConfig
 
 CAPACITY = 20_000
 TIME_TO_LIVE = 3600 * SECOND
+#: How long the newest version of something is believed to be the newest.
+FRESH = SECOND // 2
+_NEWEST_KEPT = 10_000
 
 _hit, _miss = telemetry.CACHE.labels("hit"), telemetry.CACHE.labels("miss")
 
 Key = tuple[str, bytes]
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 
 class CachedProfiles:
@@ -98,3 +111,76 @@ class CachedProfiles:
                 self._kept[tenant_id, user_ref] = (now, profile)
             while len(self._kept) > self._capacity:
                 self._kept.popitem(last=False)
+
+
+class _Newest(Generic[K, V]):
+    """What was the newest a moment ago, for at most FRESH; thread-safe without a lock (see `Recent`)."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._kept: Recent[K, tuple[int, V]] = Recent(_NEWEST_KEPT)
+
+    def get(self, key: K, read: Callable[[], V]) -> V:
+        now, kept = self._clock.now(), self._kept.get(key)
+        if kept is not None and kept[0] > now:
+            return kept[1]
+        value = read()
+        self._kept.put(key, (now + FRESH, value))
+        return value
+
+    def drop(self, key: K) -> None:
+        self._kept.drop(key)
+
+
+class CachedTenants:
+    """A TenantStore that does not ask for the newest configuration at every decision."""
+
+    def __init__(self, inner: TenantStore, clock: Clock) -> None:
+        self._inner = inner
+        self._newest: _Newest[str, TenantConfig] = _Newest(clock)
+        self._secrets: Recent[tuple[str, str], bytes] = Recent(_NEWEST_KEPT)
+        self.create, self.exists, self.list = inner.create, inner.exists, inner.list
+
+    def config(self, tenant_id: str, version: int | None = None) -> TenantConfig:
+        if version is not None:
+            return self._inner.config(tenant_id, version)
+        return self._newest.get(tenant_id, lambda: self._inner.config(tenant_id))
+
+    def save_config(self, tenant_id: str, config: TenantConfig, at: int) -> TenantConfig:
+        try:
+            return self._inner.save_config(tenant_id, config, at)
+        finally:
+            self._newest.drop(tenant_id)
+
+    def secret(self, tenant_id: str, purpose: str) -> bytes:
+        found = self._secrets.get((tenant_id, purpose))
+        if found is None:
+            found = self._inner.secret(tenant_id, purpose)
+            self._secrets.put((tenant_id, purpose), found)
+        return found
+
+
+class CachedTemplates:
+    """A TemplateStore that does not ask for the newest version at every decision."""
+
+    def __init__(self, inner: TemplateStore, clock: Clock) -> None:
+        self._inner = inner
+        self._newest: _Newest[tuple[str, str], Template | None] = _Newest(clock)
+        self.list, self.versions = inner.list, inner.versions
+
+    def get(self, tenant_id: str, template_id: str, version: int | None = None) -> Template | None:
+        if version is not None:
+            return self._inner.get(tenant_id, template_id, version)
+        return self._newest.get((tenant_id, template_id), lambda: self._inner.get(tenant_id, template_id))
+
+    def save(self, template: Template) -> Template:
+        try:
+            return self._inner.save(template)
+        finally:
+            self._newest.drop((template.tenant_id, template.template_id))
+
+    def delete(self, tenant_id: str, template_id: str, at: int) -> bool:
+        try:
+            return self._inner.delete(tenant_id, template_id, at)
+        finally:
+            self._newest.drop((tenant_id, template_id))

@@ -41,20 +41,31 @@ def slot_time(earliest: int, first_hour: int, k: int) -> int:
 
 @lru_cache(maxsize=4096)
 def slots_of(zone: ZoneInfo, earliest: int, latest: int, quiet: tuple[QuietHours, ...]) -> Slots:
-    """The slots of a window; kept, since the users of one batch share theirs. O(slots)."""
+    """The slots of a window; kept, since the users of one batch share theirs."""
     offset = utc_offset(earliest, zone)
     first_hour = earliest - (earliest + offset) % HOUR + HOUR
-    count = 1 + max(0, min(MOST_SLOTS - 1, -(-(latest - first_hour) // HOUR)))
-    last = slot_time(earliest, first_hour, count - 1)
-    steady = utc_offset(last, zone) == offset and last - earliest < 8 * DAY
+    count = max(0, min(MOST_SLOTS - 1, -(-(latest - first_hour) // HOUR)))
+    hours, open_ = _hourly(zone, first_hour, count, quiet)
+    now_open = not is_quiet(earliest + offset, quiet)
+    return Slots(earliest, first_hour, (hour_of_week(earliest, offset), *hours), open_ << 1 | now_open)
+
+
+@lru_cache(maxsize=4096)
+def _hourly(zone: ZoneInfo, first_hour: int, count: int, quiet: tuple[QuietHours, ...]) -> tuple[tuple[int, ...], int]:
+    """Local hours of week of the slots after the first, and which are outside quiet hours; the same for a whole hour."""
     hours, open_ = [], 0
     for k in range(count):
-        at = slot_time(earliest, first_hour, k)
-        local = offset if steady else utc_offset(at, zone)
-        hours.append(hour_of_week(at, local))
-        if not any(q.contains((at + local) // MINUTE % 1440) for q in quiet):
+        at = first_hour + k * HOUR
+        offset = utc_offset(at, zone)
+        hours.append(hour_of_week(at, offset))
+        if not is_quiet(at + offset, quiet):
             open_ |= 1 << k
-    return Slots(earliest, first_hour, tuple(hours), open_)
+    return tuple(hours), open_
+
+
+def is_quiet(local: int, quiet: Iterable[QuietHours]) -> bool:
+    """local: microseconds of local time."""
+    return any(hours.contains(local // MINUTE % 1440) for hours in quiet)
 
 
 def next_open(zone: ZoneInfo, after: int, quiet: Iterable[QuietHours]) -> int | None:
@@ -62,7 +73,7 @@ def next_open(zone: ZoneInfo, after: int, quiet: Iterable[QuietHours]) -> int | 
     quiet = tuple(quiet)
     at = after
     while at < after + 8 * DAY:
-        if not any(q.contains((at + utc_offset(at, zone)) // MINUTE % 1440) for q in quiet):
+        if not is_quiet(at + utc_offset(at, zone), quiet):
             return at
         at += 15 * MINUTE - (at + utc_offset(at, zone)) % (15 * MINUTE)
     return None

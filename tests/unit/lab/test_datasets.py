@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from personalization.errors import MisconfiguredError
+from personalization.lab.datasets import hillstrom
+
+HEAD = "recency,history_segment,history,mens,womens,zip_code,newbie,channel,segment,visit,conversion,spend"
+
+
+def written(folder: Path, *rows: str) -> Path:
+    with gzip.open(folder / "hillstrom.csv.gz", "wt") as file:
+        file.write("\n".join((HEAD, *rows)) + "\n")
+    return folder
+
+
+def test_a_missing_folder_is_named_with_the_way_to_another(tmp_path: Path) -> None:
+    with pytest.raises(MisconfiguredError, match="PERSONALIZATION_DATA") as refusal:
+        hillstrom(tmp_path / "nowhere")
+    assert str(tmp_path / "nowhere") in str(refusal.value)
+
+
+def test_a_customer_becomes_typed_traits_an_arm_and_a_reward(tmp_path: Path) -> None:
+    log = hillstrom(written(tmp_path, "9,5) $500 - $750,675.83,1,0,Rural,1,Web,Womens E-Mail,1,0,0.0"))
+    assert log.traits[0] == {
+        "recency": 9,
+        "history": 675.83,
+        "mens": True,
+        "womens": False,
+        "zip_code": "Rural",
+        "newbie": True,
+        "channel": "Web",
+    }
+    assert (log.arms[log.given[0]], log.rewards[0]) == ("Womens E-Mail", 1.0)
+
+
+def test_means_are_of_everybody_or_of_an_arm(tmp_path: Path) -> None:
+    row = "9,1) $0 - $100,50.0,1,0,Rural,1,Web,{},{},0,0.0"
+    log = hillstrom(written(tmp_path, row.format("Mens E-Mail", 1), row.format("No E-Mail", 0), row.format("No E-Mail", 1)))
+    assert log.mean() == pytest.approx(2 / 3)
+    assert (log.mean(0), log.mean(1), log.mean(2)) == (1.0, 0.0, 0.5)
+    assert log.best_arm() == 0
+    assert len(log.first(1)) == 1
+    assert len(log.first(None)) == 3
