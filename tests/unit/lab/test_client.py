@@ -70,5 +70,5 @@ def test_a_busy_server_is_asked_again_after_the_pause_it_wants(url: str) -> None
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
-    with pytest.raises(Unreachable, match="127.0.0.1:9"):
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
         Client("http://127.0.0.1:9", "k").activate("d")

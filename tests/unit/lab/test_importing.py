@@ -67,7 +67,8 @@ def test_events_of_any_age_are_taken_once(tmp_path: Path, service: Personalizati
 
 def test_events_come_from_csv_too(tmp_path: Path, service: PersonalizationService) -> None:
     head = "event_id,type,user_id,occurred_at,channel,value,currency,metadata.source"
-    path = file(tmp_path, "e.csv", head, "e1,converted,u1,2020-01-01T00:00:00Z,email,12.5,EUR,shop", "e2,opened,1,2020-01-01T00:00:00Z,,,,")
+    rows = ("e1,converted,u1,2020-01-01T00:00:00Z,email,12.5,EUR,shop", "e2,opened,1,2020-01-01T00:00:00Z,,,,")
+    path = file(tmp_path, "e.csv", head, *rows)
     assert import_events(service, path, tmp_path / "r", quiet).accepted == 2
 
 
