@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__version__ = "0.1.0"
-
 __all__ = ["create_app", "create_personalization_service"]
 
 

@@ -20,7 +20,7 @@ import msgspec
 from flask import Flask
 from threadpoolctl import threadpool_limits
 
-from personalization import __version__, telemetry
+from personalization import telemetry
 from personalization.api import create_api
 from personalization.cache import CachedProfiles, CachedTemplates, CachedTenants
 from personalization.clock import Clock, SystemClock
@@ -37,6 +37,7 @@ from personalization.storage.base import ApiKeyStore, Storage
 from personalization.storage.memory import open_memory_storage
 from personalization.storage.sql.lock import ProcessLock
 from personalization.storage.sql.open import open_sql_storage
+from personalization.version import VERSION
 from personalization.vocabulary import FallbackReason
 
 log = logging.getLogger(__name__)
@@ -124,7 +125,7 @@ class House:
         return {
             "status": "healthy" if ready else "degraded",
             "checks": answer["checks"],
-            "version": __version__,
+            "version": VERSION,
             "environment": self.settings.app_env,
             "queues": self.orchestrator.depths(),
         }
@@ -149,6 +150,7 @@ class House:
             orchestrator=self.orchestrator,
             clock=self.clock,
             wake=self.followers.wake,
+            close=self.close,
         )
 
     def _learned(self, tenant_id: str, profiles: list[PersonalizationProfile]) -> None:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from personalization import __version__, bootstrap
+from personalization import bootstrap
 from personalization.client import Client, Refused, Unreachable
 from personalization.clock import SystemClock
 from personalization.errors import Invalid, MisconfiguredError, NotFound, PersonalizationError
@@ -27,6 +27,7 @@ from personalization.lab.bench import bench
 from personalization.security.identity import new_key
 from personalization.settings import DEMO, Settings, settings_from
 from personalization.storage.base import ApiKeyRecord, Storage
+from personalization.version import VERSION
 from personalization.vocabulary import Role
 
 Step = Callable[[int, int], None]
@@ -258,7 +259,7 @@ def _show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="personalization", description="A decision engine for notifications.")
-    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(required=True, metavar="command")
 
     def command(name: str, run: Callable[[argparse.Namespace], int], help: str, under: Any = commands) -> argparse.ArgumentParser:

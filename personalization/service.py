@@ -54,7 +54,7 @@ class NotificationService(Protocol):
 
 
 class PersonalizationService:
-    """One tenant's service. Thread-safe. Raises the errors of `personalization.errors`."""
+    """One tenant's service. Thread-safe. Raises the errors of `personalization.errors`. `close` ends the house it lives in."""
 
     def __init__(
         self,
@@ -67,9 +67,11 @@ class PersonalizationService:
         orchestrator: PersonalizationOrchestrator[Ask, Answer],
         clock: Clock,
         wake: Callable[[], None],
+        close: Callable[[], None],
     ) -> None:
         self.tenant_id = tenant_id
         self.hooks = Hooks()
+        self.close = close
         self._storage, self._book, self._engine = storage, book, engine
         self._orchestrator, self._clock, self._wake = orchestrator, clock, wake
         self._configuration = Configuration(tenant_id, storage, clock)

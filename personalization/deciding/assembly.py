@@ -8,17 +8,17 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from personalization import __version__
 from personalization.deciding.feasible import Prepared, Question
 from personalization.deciding.forecast import Forecast, forecast, shares_of
 from personalization.deciding.record import FORMAT, Outcome, Record
 from personalization.deciding.stages import PolicyOf, draw_many
 from personalization.errors import MissingVariables, RenderingFailed
 from personalization.learning.bandits import Policy
+from personalization.version import VERSION
 from personalization.vocabulary import FallbackReason, Mode, Suppression
 
 #: What a replay compares: another code version may rightly decide otherwise.
-CODE = __version__
+CODE = VERSION
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):

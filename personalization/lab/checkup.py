@@ -15,12 +15,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from personalization import __version__
 from personalization.clock import SystemClock, zone
 from personalization.errors import MisconfiguredError, PersonalizationError
 from personalization.security.cipher import PlainCipher
 from personalization.settings import Settings
 from personalization.storage.sql.open import open_sql_storage
+from personalization.version import VERSION
 
 _PACKAGES = ("flask", "flask-restx", "gunicorn", "sqlalchemy", "numpy", "msgspec", "cryptography")
 _REDIS_TIMEOUT = 0.5
@@ -46,7 +46,7 @@ def examine(read_settings: Callable[[], Settings]) -> list[Check]:
 
 
 def _versions() -> Check:
-    parts = [f"personalization {__version__}", f"Python {platform.python_version()}"]
+    parts = [f"personalization {VERSION}", f"Python {platform.python_version()}"]
     missing = []
     for package in _PACKAGES:
         try:

@@ -35,7 +35,9 @@ def test_settings_that_cannot_be_read_are_said_first() -> None:
 
 
 def test_a_redis_that_does_not_answer_is_a_problem(tmp_path: Path) -> None:
-    away = Settings(app_env=DEVELOPMENT, state_dir=tmp_path, database_url=f"sqlite:///{tmp_path}/p.db", redis_url="redis://127.0.0.1:9/0")
+    away = Settings(
+        app_env=DEVELOPMENT, state_dir=tmp_path, database_url=f"sqlite:///{tmp_path}/p.db", redis_url="redis://127.0.0.1:9/0"
+    )
     assert not by_name(examine(lambda: away))["redis"].ok
 
 
