@@ -27,7 +27,7 @@ from personalization.clock import Clock, SystemClock
 from personalization.core import Answer, Ask, DeepPersonalizationEngine, PersonalizationOrchestrator
 from personalization.errors import MisconfiguredError, NotFound, StorageUnavailable
 from personalization.models.registry import PolicyBook
-from personalization.operations.learner import Followers, Learner, Projector
+from personalization.operations.learner import Followers, Learner, Pages, Projector
 from personalization.profile import PersonalizationProfile
 from personalization.sealing import Cipher
 from personalization.security.cipher import EnvelopeCipher, PlainCipher
@@ -66,8 +66,9 @@ class House:
     _started_in: int = 0
 
     def __post_init__(self) -> None:
-        self.projector = Projector(self.storage, self.profiles, self._learned)
-        self.learner = Learner(self.storage, self.book, self.clock)
+        pages = Pages(self.storage)
+        self.projector = Projector(self.storage, self.profiles, pages, self._learned)
+        self.learner = Learner(self.storage, self.book, pages, self.clock)
         self.followers = Followers(self.storage, self.profiles, self.book, self.projector, self.learner)
 
     @property
@@ -149,7 +150,6 @@ class House:
             engine=self.engine,
             orchestrator=self.orchestrator,
             clock=self.clock,
-            wake=self.followers.wake,
             close=self.close,
         )
 

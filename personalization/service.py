@@ -66,14 +66,13 @@ class PersonalizationService:
         engine: DeepPersonalizationEngine,
         orchestrator: PersonalizationOrchestrator[Ask, Answer],
         clock: Clock,
-        wake: Callable[[], None],
         close: Callable[[], None],
     ) -> None:
         self.tenant_id = tenant_id
         self.hooks = Hooks()
         self.close = close
         self._storage, self._book, self._engine = storage, book, engine
-        self._orchestrator, self._clock, self._wake = orchestrator, clock, wake
+        self._orchestrator, self._clock = orchestrator, clock
         self._configuration = Configuration(tenant_id, storage, clock)
         self._profiles = Profiles(tenant_id, storage, profiles, clock, self._declared)
         self._consents = Consents(self._profiles)
@@ -123,19 +122,18 @@ class PersonalizationService:
         return answer
 
     def activate(self, decision_id: str) -> Document:
-        return self._marked(self._storage.log.activate(self.tenant_id, decision_id, self._clock.now()).decision_id)
+        """Let a decision made with activate=False into learning. Raises NotFound, or Conflict when it was discarded."""
+        return self.decision(self._storage.log.activate(self.tenant_id, decision_id, self._clock.now()).decision_id)
 
     def discard(self, decision_id: str) -> Document:
-        return self._marked(self._storage.log.discard(self.tenant_id, decision_id, self._clock.now()).decision_id)
+        """Take a decision out of learning; its place under the caps is free again. Raises NotFound."""
+        return self.decision(self._storage.log.discard(self.tenant_id, decision_id, self._clock.now()).decision_id)
 
     # -- what people do ----------------------------------------------------------------------------------------------
 
     def record(self, events: Sequence[EngagementEvent | Invalid], any_age: bool = False) -> EventsReceipt:
         """Durable when it returns."""
-        receipt = self._events.record(events, any_age)
-        if receipt.accepted:
-            self._wake()
-        return receipt
+        return self._events.record(events, any_age)
 
     # -- profiles, consent -------------------------------------------------------------------------------------------
 
@@ -302,10 +300,6 @@ class PersonalizationService:
     def _recorded(self, events: Sequence[EngagementEvent]) -> None:
         for event in events:
             self.hooks.engaged(event)
-
-    def _marked(self, decision_id: str) -> Document:
-        self._wake()
-        return self.decision(decision_id)
 
 
 class _Coroutines:

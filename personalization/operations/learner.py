@@ -32,38 +32,68 @@ log = logging.getLogger(__name__)
 
 PROJECTOR, LEARNER = "projector", "learner"
 
+#: Seconds between two looks at the log.
+PAUSE = 0.1
 _ROWS = 1_000
 _PUBLISH_EVERY = SECOND
 _CHECKPOINT_EVERY = 5 * SECOND
 _SNAPSHOTS_KEPT = 30 * DAY
 _ENGAGEMENT = frozenset(str(t) for t in EventType)
+#: Rows after which a profile kept in memory may no longer be what is declared, since another process may have written.
+_DECLARING = frozenset(
+    {LogType.PROFILE_UPDATED, LogType.CONSENT_CHANGED, EventType.UNSUBSCRIBED, EventType.COMPLAINED, EventType.BOUNCED}
+)
 
 #: Told the profiles that changed and why they are to be looked at anew.
 Changed = Callable[[str, list[PersonalizationProfile]], None]
 
 
+class Pages:
+    """The log, page by page. Followers that stand at the same row share one reading."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._last: tuple[str, int, list[LogEntry]] = ("", 0, [])
+
+    def read(self, tenant_id: str, after: int) -> list[LogEntry]:
+        if self._last[:2] != (tenant_id, after) or not self._last[2]:
+            self._last = (tenant_id, after, self._storage.log.read(tenant_id, after, _ROWS))
+        return self._last[2]
+
+
 class Projector:
     """Brings profiles up to the log, row by row in its order."""
 
-    def __init__(self, storage: Storage, profiles: CachedProfiles, changed: Changed) -> None:
-        self._storage, self._profiles, self._changed = storage, profiles, changed
+    def __init__(self, storage: Storage, profiles: CachedProfiles, pages: Pages, changed: Changed) -> None:
+        self._storage, self._profiles, self._pages, self._changed = storage, profiles, pages, changed
+        self._at: dict[str, int] = {}
         self._rows = telemetry.FOLLOWER_SEQ.labels(PROJECTOR)
 
-    def step(self, tenant_id: str) -> bool:
-        """Apply the next rows; False when there were none."""
-        known = self._storage.checkpoints.load(tenant_id, PROJECTOR)
-        at = known[0] if known else 0
-        rows = self._storage.log.read(tenant_id, at, _ROWS)
+    def step(self, tenant_id: str) -> int:
+        """Apply the next page; how many rows it had."""
+        at = self._at.get(tenant_id)
+        if at is None:
+            known = self._storage.checkpoints.load(tenant_id, PROJECTOR)
+            at = self._at[tenant_id] = known[0] if known else 0
+        rows = self._pages.read(tenant_id, at)
         if not rows:
-            return False
+            return 0
         users = {row.user_ref for row in rows if row.user_ref is not None}
-        before = self._storage.profiles.load(tenant_id, users)
+        before = self._storage.profiles.load(tenant_id, users) if users else {}
         after = project(before, rows)
         touched = [profile for ref, profile in after.items() if profile.patterns is not before[ref].patterns]
         if self._profiles.project(tenant_id, touched, rows[-1].seq, at):
+            self._at[tenant_id] = rows[-1].seq
+            self._profiles.forget(tenant_id, [row.user_ref for row in rows if row.type in _DECLARING and row.user_ref is not None])
             self._rows.inc(len(rows))
             self._changed(tenant_id, touched)
-        return True
+        else:
+            del self._at[tenant_id]
+        return len(rows)
+
+    def forget(self) -> None:
+        """Another process projects now; begin from its checkpoint if elected again."""
+        self._at.clear()
 
 
 def project(profiles: dict[bytes, PersonalizationProfile], rows: Iterable[LogEntry]) -> dict[bytes, PersonalizationProfile]:
@@ -78,26 +108,34 @@ def project(profiles: dict[bytes, PersonalizationProfile], rows: Iterable[LogEnt
 class Learner:
     """Joins engagement to decisions, updates the statistics and publishes snapshots. Owned by one thread."""
 
-    def __init__(self, storage: Storage, book: PolicyBook, clock: Clock) -> None:
-        self._storage, self._book, self._clock = storage, book, clock
+    def __init__(self, storage: Storage, book: PolicyBook, pages: Pages, clock: Clock) -> None:
+        self._storage, self._book, self._pages, self._clock = storage, book, pages, clock
         self._ledgers: dict[str, _Kept] = {}
         self._rows = telemetry.FOLLOWER_SEQ.labels(LEARNER)
         self._published = telemetry.SNAPSHOTS.labels("published")
 
-    def step(self, tenant_id: str) -> bool:
-        """Apply the next rows, append what is due, publish what changed; False when there was nothing to do."""
+    def step(self, tenant_id: str) -> int:
+        """Apply the next page, append what is due and apply that too, publish what changed; how many rows there were."""
         kept = self._kept(tenant_id)
-        rows = self._storage.log.read(tenant_id, kept.ledger.seq, _ROWS)
+        done, due = self._advance(tenant_id, kept)
+        if due:
+            done += self._advance(tenant_id, kept)[0]
+        self._publish(tenant_id, kept)
+        if done and self._clock.now() - kept.saved_at >= _CHECKPOINT_EVERY:
+            self._save(tenant_id, kept)
+        return done + due
+
+    def _advance(self, tenant_id: str, kept: _Kept) -> tuple[int, int]:
+        """How many rows were applied, and how many appended because they were due."""
+        rows = self._pages.read(tenant_id, kept.ledger.seq)
+        reward_of = self._reward_of(tenant_id)
         for row in rows:
-            apply(kept.ledger, row, self._reward_of(tenant_id))
+            apply(kept.ledger, row, reward_of)
         self._rows.inc(len(rows))
         marks = self._due(kept, rows)
         if marks:
             self._storage.log.append_marks(tenant_id, marks, self._clock.now())
-        self._publish(tenant_id, kept)
-        if rows and self._clock.now() - kept.saved_at >= _CHECKPOINT_EVERY:
-            self._save(tenant_id, kept)
-        return bool(rows or marks)
+        return len(rows), len(marks)
 
     def save(self) -> None:
         """Checkpoint every ledger, so that the next learner begins here."""
@@ -264,7 +302,7 @@ def opened(row: LogEntry, reward_of: Callable[[int], RewardSpec]) -> OpenDecisio
 class Followers:
     """The thread that follows the log: as leader it projects and learns, else it takes over what the leader did.
 
-    `wake` makes it look at once; otherwise it looks every `pause` seconds.
+    It looks every PAUSE seconds, so that many rows share a look, and at once again after a full page.
     """
 
     def __init__(
@@ -273,7 +311,7 @@ class Followers:
         self._storage, self._profiles, self._book = storage, profiles, book
         self._projector, self._learner = projector, learner
         self._seen: dict[str, int] = {}
-        self._wake, self._stop = Event(), Event()
+        self._stop = Event()
         self._failures = telemetry.FOLLOWER_FAILURES.labels("followers")
         self._thread: Thread | None = None
         self._leading = False
@@ -283,63 +321,56 @@ class Followers:
         self._thread = Thread(target=self._run, name="followers", daemon=True)
         self._thread.start()
 
-    def wake(self) -> None:
-        self._wake.set()
-
     def close(self, timeout: float = 10.0) -> None:
         """Stop after the step in hand, keep what was learned, let another process lead."""
         self._stop.set()
-        self._wake.set()
         if self._thread is not None:
             self._thread.join(timeout)
         if self._leading:
             self._learner.save()
         self._storage.election.release()
 
-    def step(self) -> bool:
-        """One look at every tenant; True when there was something to do. For tests and tools without the thread."""
+    def step(self) -> int:
+        """One look at every tenant; how many rows there were at most. For tests and tools without the thread."""
         if self._storage.election.hold():
             self._leading = True
-            led = [self._lead(tenant_id) for tenant_id in self._storage.log.heads()]
-            return any(led)
+            return max(map(self._lead, self._storage.log.heads()), default=0)
         if self._leading:
             self._leading = False
+            self._projector.forget()
             self._learner.forget()
         self._book.refresh()
-        watched = [self._watch(tenant_id) for tenant_id in self._storage.log.heads()]
-        return any(watched)
+        return max(map(self._watch, self._storage.log.heads()), default=0)
 
-    def _lead(self, tenant_id: str) -> bool:
-        projected = self._projector.step(tenant_id)
-        return self._learner.step(tenant_id) or projected
+    def _lead(self, tenant_id: str) -> int:
+        return max(self._projector.step(tenant_id), self._learner.step(tenant_id))
 
-    def _watch(self, tenant_id: str) -> bool:
+    def _watch(self, tenant_id: str) -> int:
         """Forget the cached profiles that the leader projected since the last look."""
         known = self._storage.checkpoints.load(tenant_id, PROJECTOR)
         head, seen = (known[0] if known else 0), self._seen.get(tenant_id, 0)
         if head <= seen:
-            return False
+            return 0
         seen = seen or max(0, head - _ROWS)
         rows = self._storage.log.read(tenant_id, seen, min(head - seen, _ROWS))
         self._profiles.forget(tenant_id, {row.user_ref for row in rows if row.user_ref is not None})
         self._seen[tenant_id] = rows[-1].seq if rows else head
-        return True
+        return len(rows)
 
-    def _run(self, pause: float = 0.1) -> None:
+    def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                busy = self.step()
+                rows = self.step()
             except PersonalizationError as failure:
                 self._failures.inc()
                 log.warning("followers wait: %s", failure)
-                busy = False
+                rows = 0
             except Exception:
                 self._failures.inc()
                 log.exception("followers wait")
-                busy = False
-            if not busy:
-                self._wake.wait(pause)
-                self._wake.clear()
+                rows = 0
+            if rows < _ROWS:
+                self._stop.wait(PAUSE)
 
 
 # -- rebuilding ------------------------------------------------------------------------------------------------------
