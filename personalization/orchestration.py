@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from threading import BoundedSemaphore, Condition, Lock, Thread
+from queue import SimpleQueue
+from threading import BoundedSemaphore, Lock, Thread
 from typing import Generic, TypeVar
 
 from personalization import telemetry
@@ -68,42 +68,49 @@ class _Job(Generic[A, R]):
 class _BoundedQueue(Generic[A, R]):
     """First in, first out; holds at most `capacity` asks and refuses more with Overloaded."""
 
-    def __init__(self, name: Queue, capacity: int) -> None:
-        self.name, self.capacity, self.depth = name, capacity, 0
-        self._jobs: deque[_Job[A, R]] = deque()
-        self._changed = Condition()
+    def __init__(self, name: Queue, plan: QueuePlan) -> None:
+        self.depth = 0
+        self._name, self._plan = name, plan
+        self._jobs: SimpleQueue[_Job[A, R] | None] = SimpleQueue()
+        self._counting = Lock()
         self._closed = False
         self._gauge = telemetry.QUEUE_DEPTH.labels(name)
         self._rejected = telemetry.REJECTIONS.labels(name)
 
     def put(self, job: _Job[A, R]) -> None:
-        with self._changed:
-            if self._closed or self.depth + len(job.asks) > self.capacity:
-                self._rejected.inc()
-                raise Overloaded(self.name, self.depth)
-            self._jobs.append(job)
-            self._move(len(job.asks))
-            self._changed.notify()
+        with self._counting:
+            refused = self._closed or self.depth + len(job.asks) > self._plan.capacity
+            if not refused:
+                self.depth += len(job.asks)
+                self._jobs.put(job)
+        if refused:
+            self._rejected.inc()
+            raise Overloaded(self._name, self.depth)
 
-    def take(self, most: int) -> list[_Job[A, R]]:
-        """At least one job, waiting for it, and as many as there are up to `most`; none once closed and empty."""
-        with self._changed:
-            while not self._jobs:
-                if self._closed:
-                    return []
-                self._changed.wait()
-            taken = [self._jobs.popleft() for _ in range(min(most, len(self._jobs)))]
-            self._move(-sum(len(job.asks) for job in taken))
-            return taken
+    def take(self) -> list[_Job[A, R]]:
+        """At least one job, waiting for it, and as many as there are up to the plan's batch; none once closed and empty."""
+        first = self._jobs.get()
+        if first is None:
+            self._jobs.put(None)
+            return []
+        taken = [first]
+        while len(taken) < self._plan.batch and not self._jobs.empty():
+            job = self._jobs.get()
+            if job is None:
+                self._jobs.put(None)
+                break
+            taken.append(job)
+        with self._counting:
+            self.depth -= sum([len(job.asks) for job in taken])
+        self._gauge.set(self.depth)
+        return taken
 
     def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def _move(self, asks: int) -> None:
-        self.depth += asks
-        self._gauge.set(self.depth)
+        """No more jobs; the sign of it lies behind those there are, and every worker puts it back for the next."""
+        with self._counting:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
 
 
 class PersonalizationOrchestrator(Generic[A, R]):
@@ -177,9 +184,9 @@ class PersonalizationOrchestrator(Generic[A, R]):
             if self._process == os.getpid():
                 return
             self._room = BoundedSemaphore(self._admission)
-            self._queues: dict[Queue, _BoundedQueue[A, R]] = {q: _BoundedQueue(q, plan.capacity) for q, plan in QUEUES.items()}
+            self._queues: dict[Queue, _BoundedQueue[A, R]] = {q: _BoundedQueue(q, plan) for q, plan in QUEUES.items()}
             self._threads = [
-                Thread(target=self._work, args=(queue, plan.batch), name=f"{queue}-{i}", daemon=True)
+                Thread(target=self._work, args=(queue,), name=f"{queue}-{i}", daemon=True)
                 for queue, plan in QUEUES.items()
                 for i in range(plan.workers)
             ]
@@ -187,9 +194,9 @@ class PersonalizationOrchestrator(Generic[A, R]):
             for thread in self._threads:
                 thread.start()
 
-    def _work(self, queue: Queue, most: int) -> None:
+    def _work(self, queue: Queue) -> None:
         waits = self._waits[queue]
-        while jobs := self._queues[queue].take(most):
+        while jobs := self._queues[queue].take():
             now = self._clock.monotonic()
             mine = [job for job in jobs if job.claim()]
             for job in mine:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
+import msgspec
+
 from personalization.clock import DAY, HOUR, hour_of_week
 from personalization.messages import LogEntry
 from personalization.tenant import QuietHours
@@ -64,8 +66,7 @@ class Consent:
     marketing_channels: Mapping[str, bool] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Patterns:
+class Patterns(msgspec.Struct, frozen=True, kw_only=True):
     """What the log taught of one person: forward-decayed counts (Cormode et al. 2009, exponential g).
 
     A count at time t is stored as the sum of exp(lambda (t_i - LANDMARK)) and read as that sum times
@@ -74,12 +75,15 @@ class Patterns:
     channels : channel -> event type (or "sent") -> weight
     engaged  : local hour of week 0..167 -> weight of engagements
     sent     : local hour of week -> weight of sends
+    engagements, exposures : weights of all of these together
     monetary : decayed value of conversions; spend the undecayed one
     """
 
-    channels: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    engaged: Mapping[int, float] = field(default_factory=dict)
-    sent: Mapping[int, float] = field(default_factory=dict)
+    channels: Mapping[str, Mapping[str, float]] = msgspec.field(default_factory=dict)
+    engaged: Mapping[int, float] = msgspec.field(default_factory=dict)
+    sent: Mapping[int, float] = msgspec.field(default_factory=dict)
+    engagements: float = 0.0
+    exposures: float = 0.0
     frequency: float = 0.0
     monetary: float = 0.0
     spend: float = 0.0
@@ -101,10 +105,11 @@ class Patterns:
 
     def _after_send(self, entry: LogEntry, sign: float) -> Patterns:
         weight = sign * growth(entry.at)
-        return replace(
+        return msgspec.structs.replace(
             self,
             channels=_added2(self.channels, entry.channel or "", "sent", weight),
             sent=_added(self.sent, _local_hour(entry), weight),
+            exposures=self.exposures + weight,
             sends=self.sends + int(sign),
             last_sent_at=_latest(self.last_sent_at, entry.at) if sign > 0 else self.last_sent_at,
         )
@@ -112,10 +117,12 @@ class Patterns:
     def _after_engagement(self, entry: LogEntry) -> Patterns:
         weight = growth(entry.at)
         value = entry.value if entry.type == EventType.CONVERTED and entry.value else 0.0
-        return replace(
+        engaged = entry.type in _ENGAGED
+        return msgspec.structs.replace(
             self,
             channels=_added2(self.channels, entry.channel, entry.type, weight) if entry.channel else self.channels,
-            engaged=_added(self.engaged, _local_hour(entry), weight) if entry.type in _ENGAGED else self.engaged,
+            engaged=_added(self.engaged, _local_hour(entry), weight) if engaged else self.engaged,
+            engagements=self.engagements + weight * engaged,
             frequency=self.frequency + weight,
             monetary=self.monetary + weight * value,
             spend=self.spend + value,
@@ -123,6 +130,12 @@ class Patterns:
             first_event_at=entry.at if self.first_event_at is None else min(self.first_event_at, entry.at),
             last_event_at=_latest(self.last_event_at, entry.at),
         )
+
+    def engagement_score(self, now: int) -> float:
+        """Posterior mean share of sends that were engaged with, Beta(1, 3) prior."""
+        fade = fading(now)
+        engaged = fade * self.engagements
+        return (engaged + 1.0) / (max(fade * self.exposures, engaged) + 4.0)
 
     def engaged_on(self, channel: str) -> float:
         """Stored (undecayed) weight of engagements on a channel."""
@@ -138,7 +151,7 @@ class PersonalizationProfile:
     """One person's profile. Declared sections come from callers, `patterns` from the log alone.
 
     version     : grows by one with every declared change; 0 = nothing declared yet, only behaviour is known
-    learned_seq : the log is known up to here
+    learned_seq : the last row of the log that changed `patterns`
     """
 
     tenant_id: str
@@ -164,9 +177,10 @@ class PersonalizationProfile:
         """The profile once this row of the log is known. Applying a row twice is a mistake of the caller's."""
         patterns = self.patterns.after(entry)
         if patterns is self.patterns:
-            return replace(self, learned_seq=entry.seq)
-        learned = replace(self, patterns=patterns, learned_seq=entry.seq)
-        return replace(learned, triggers=tuple(dict.fromkeys((*self.triggers, *_crossed(self, learned, entry)))))
+            return self
+        due = _crossed(self.patterns, patterns, entry)
+        triggers = tuple(dict.fromkeys((*self.triggers, *due))) if due else self.triggers
+        return replace(self, patterns=patterns, learned_seq=entry.seq, triggers=triggers)
 
     @property
     def declared(self) -> bool:
@@ -184,10 +198,7 @@ class PersonalizationProfile:
 
     def engagement_score(self, now: int) -> float:
         """Posterior mean share of sends that were engaged with, Beta(1, 3) prior, in 0..1."""
-        fade = fading(now)
-        engaged = fade * sum(self.patterns.engaged.values())
-        sent = max(fade * sum(self.patterns.sent.values()), engaged)
-        return (engaged + 1.0) / (sent + 4.0)
+        return self.patterns.engagement_score(now)
 
     def churn_risk(self, now: int) -> float | None:
         """Chance that someone of this rhythm (Poisson, one pseudo-event) would have been heard of by now; None = no history."""
@@ -207,7 +218,7 @@ class PersonalizationProfile:
 
     def confidence_level(self, now: int) -> float:
         """Share of what is believed that evidence rather than the prior says, n / (n + 10)."""
-        n = fading(now) * (self.patterns.frequency + max(sum(self.patterns.sent.values()), 0.0))
+        n = fading(now) * (self.patterns.frequency + max(self.patterns.exposures, 0.0))
         return n / (n + 10.0)
 
     def data_quality_score(self) -> float:
@@ -250,12 +261,11 @@ def _added2(counts: Mapping[str, Mapping[str, float]], outer: str, inner: str, w
     return {**counts, outer: _added(counts.get(outer, {}), inner, weight)}
 
 
-def _crossed(before: PersonalizationProfile, now: PersonalizationProfile, entry: LogEntry) -> list[PersonalizationTrigger]:
+def _crossed(before: Patterns, now: Patterns, entry: LogEntry) -> list[PersonalizationTrigger]:
     """The triggers that this row sets off."""
     triggers = [PersonalizationTrigger.USER_INTERACTION] if entry.type in _ENGAGEMENT else []
     fade = fading(entry.at)
-    was, is_ = (fade * sum(p.patterns.engaged.values()) for p in (before, now))
-    if was < _PATTERN_EVIDENCE <= is_:
+    if fade * before.engagements < _PATTERN_EVIDENCE <= fade * now.engagements:
         triggers.append(PersonalizationTrigger.BEHAVIORAL_PATTERN)
     old, new = before.engagement_score(entry.at), now.engagement_score(entry.at)
     if any((old < t) != (new < t) for t in _ENGAGEMENT_THRESHOLDS):

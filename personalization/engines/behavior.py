@@ -33,12 +33,12 @@ def _engagement(profile: PersonalizationProfile, now: int) -> Finding:
     score = profile.engagement_score(now)
     words = "engages often" if score >= 0.5 else "engages now and then" if score >= 0.2 else "rarely engages"
     advice = "Weigh what else they get this week." if score < 0.2 else "Send as planned."
-    return _found(score, fading(now) * sum(profile.patterns.sent.values()), f"This person {words}.", advice)
+    return _found(score, fading(now) * profile.patterns.exposures, f"This person {words}.", advice)
 
 
 def _timing(profile: PersonalizationProfile, now: int) -> Finding:
     best = best_hours(profile, now)
-    evidence = fading(now) * sum(profile.patterns.engaged.values())
+    evidence = fading(now) * profile.patterns.engagements
     if not best:
         return _found(0.0, 0.0, "No hour stands out yet.", "Let send time explore.")
     strength = best[0]["engagements"] / evidence

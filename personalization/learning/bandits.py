@@ -81,6 +81,7 @@ class BanditStatistics:
     weight: float = 0.0
     total: float = 0.0
     squares: float = 0.0
+    _rows: dict[tuple[int, int], int] = field(default_factory=dict, repr=False, compare=False)
 
     def add(self, context: Sequence[Feature], action: Sequence[int], reward: float, weight: float) -> None:
         """A decision enters with the reward known so far."""
@@ -142,6 +143,12 @@ class BanditStatistics:
         return np.fromiter(active, np.int64, len(active)), np.fromiter(active.values(), np.float64, len(active))
 
     def _dimension(self, context: int, action: int) -> int:
+        row = self._rows.get((context, action))
+        if row is None:
+            row = self._rows[context, action] = self._indexed(context, action)
+        return row
+
+    def _indexed(self, context: int, action: int) -> int:
         key = cross_key(context, action)
         row = self.index.get(key)
         if row is None:

@@ -24,6 +24,7 @@ from personalization.learning.credit import CreditLedger, OpenDecision, opening_
 from personalization.messages import LogEntry
 from personalization.models.registry import PolicyBook
 from personalization.profile import DECIDED, Patterns, PersonalizationProfile
+from personalization.recent import Recent
 from personalization.storage.base import Mark, Storage
 from personalization.tenant import RewardSpec
 from personalization.vocabulary import EventType, LogType
@@ -37,6 +38,10 @@ PAUSE = 0.1
 _ROWS = 1_000
 _PUBLISH_EVERY = SECOND
 _CHECKPOINT_EVERY = 5 * SECOND
+#: A checkpoint that takes long is made less often: at most this share of the time goes into it.
+_CHECKPOINT_SHARE = 0.02
+#: Profiles whose patterns the projector remembers.
+_KNOWN = 50_000
 _SNAPSHOTS_KEPT = 30 * DAY
 _ENGAGEMENT = frozenset(str(t) for t in EventType)
 #: Rows after which a profile kept in memory may no longer be what is declared, since another process may have written.
@@ -66,8 +71,8 @@ class Projector:
 
     def __init__(self, storage: Storage, profiles: CachedProfiles, pages: Pages, changed: Changed) -> None:
         self._storage, self._profiles, self._pages, self._changed = storage, profiles, pages, changed
-        self._at: dict[str, int] = {}
         self._rows = telemetry.FOLLOWER_SEQ.labels(PROJECTOR)
+        self.forget()
 
     def step(self, tenant_id: str) -> int:
         """Apply the next page; how many rows it had."""
@@ -79,21 +84,37 @@ class Projector:
         if not rows:
             return 0
         users = {row.user_ref for row in rows if row.user_ref is not None}
-        before = self._storage.profiles.load(tenant_id, users) if users else {}
+        before = self._load(tenant_id, users)
         after = project(before, rows)
         touched = [profile for ref, profile in after.items() if profile.patterns is not before[ref].patterns]
         if self._profiles.project(tenant_id, touched, rows[-1].seq, at):
             self._at[tenant_id] = rows[-1].seq
             self._profiles.forget(tenant_id, [row.user_ref for row in rows if row.type in _DECLARING and row.user_ref is not None])
+            for profile in touched:
+                self._known.put((tenant_id, profile.user_ref), replace(profile, triggers=()))
             self._rows.inc(len(rows))
             self._changed(tenant_id, touched)
         else:
-            del self._at[tenant_id]
+            self.forget()
         return len(rows)
 
     def forget(self) -> None:
         """Another process projects now; begin from its checkpoint if elected again."""
-        self._at.clear()
+        self._at: dict[str, int] = {}
+        self._known: Recent[tuple[str, bytes], PersonalizationProfile] = Recent(_KNOWN)
+
+    def _load(self, tenant_id: str, user_refs: Iterable[bytes]) -> dict[bytes, PersonalizationProfile]:
+        """The profiles with their patterns as last projected. Nobody else changes patterns, so those are remembered."""
+        found, missing = {}, []
+        for user_ref in user_refs:
+            known = self._known.get((tenant_id, user_ref))
+            if known is None:
+                missing.append(user_ref)
+            else:
+                found[user_ref] = known
+        if missing:
+            found.update(self._storage.profiles.load(tenant_id, missing))
+        return found
 
 
 def project(profiles: dict[bytes, PersonalizationProfile], rows: Iterable[LogEntry]) -> dict[bytes, PersonalizationProfile]:
@@ -121,7 +142,7 @@ class Learner:
         if due:
             done += self._advance(tenant_id, kept)[0]
         self._publish(tenant_id, kept)
-        if done and self._clock.now() - kept.saved_at >= _CHECKPOINT_EVERY:
+        if done and self._clock.now() >= kept.save_at:
             self._save(tenant_id, kept)
         return done + due
 
@@ -153,7 +174,7 @@ class Learner:
         if tenant_id not in self._ledgers:
             known = self._storage.checkpoints.load(tenant_id, LEARNER)
             ledger = CreditLedger.unpack(known[1]) if known else CreditLedger()
-            self._ledgers[tenant_id] = _Kept(ledger, saved=ledger.seq, saved_at=self._clock.now())
+            self._ledgers[tenant_id] = _Kept(ledger, saved=ledger.seq, save_at=self._clock.now() + _CHECKPOINT_EVERY)
         return self._ledgers[tenant_id]
 
     def _reward_of(self, tenant_id: str) -> Callable[[int], RewardSpec]:
@@ -185,10 +206,12 @@ class Learner:
                 self._storage.snapshots.prune(now - _SNAPSHOTS_KEPT)
 
     def _save(self, tenant_id: str, kept: _Kept) -> None:
-        kept.saved_at = self._clock.now()
         if kept.ledger.seq != kept.saved:
+            began = self._clock.monotonic()
             self._storage.checkpoints.save(tenant_id, LEARNER, kept.ledger.seq, kept.ledger.pack())
             kept.saved = kept.ledger.seq
+            took = int((self._clock.monotonic() - began) * SECOND)
+            kept.save_at = self._clock.now() + max(_CHECKPOINT_EVERY, int(took / _CHECKPOINT_SHARE))
 
 
 @dataclass
@@ -197,7 +220,7 @@ class _Kept:
 
     ledger: CreditLedger
     saved: int
-    saved_at: int
+    save_at: int
     published_at: dict[str, int] = field(default_factory=dict)
     pruned_at: int = 0
     _slots: list[tuple[int, int]] = field(default_factory=list)
