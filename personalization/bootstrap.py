@@ -226,6 +226,7 @@ def create_app(settings: Settings | None = None, house: House | None = None) -> 
     """The WSGI application: `gunicorn 'app:create_app()'`."""
     house = house or build_house(settings or settings_from())
     logging.basicConfig(level=house.settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     app = Flask("personalization")
     app.extensions["personalization"] = house
     create_api(app, house)
@@ -243,7 +244,7 @@ def create_personalization_service(
 
     config : a patch of the tenant's configuration, as PATCH /management/config takes it
     """
-    house = build_house(settings or replace(settings_from(), app_env=DEVELOPMENT))
+    house = build_house(settings or settings_from(app_env=DEVELOPMENT))
     house.storage.tenants.create(tenant_id, house.clock.now())
     house.start()
     atexit.register(house.close)

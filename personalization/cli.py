@@ -49,9 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    settings = settings_from()
-    if not settings.relaxed:
-        settings = replace(settings, app_env=DEMO)
+    settings = settings_from(app_env=DEMO)
     return demo.run(replace(settings, port=arguments.port or settings.port), arguments.host)
 
 

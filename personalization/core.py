@@ -19,7 +19,7 @@ from prometheus_client import Counter
 
 from personalization import telemetry
 from personalization.cache import CachedProfiles
-from personalization.clock import DAY, MINUTE, Clock, utc_offset, zone
+from personalization.clock import MINUTE, Clock, utc_offset, zone
 from personalization.deciding.assembly import CODE, Decided, decide_many, fallen_back, record_of, refused
 from personalization.deciding.document import document, slot_at
 from personalization.deciding.feasible import Capabilities, Question, caps_of, prepare
@@ -42,7 +42,7 @@ from personalization.storage.base import (
     StoredDecision,
 )
 from personalization.template import ANY_LOCALE, Template, Variant
-from personalization.tenant import TenantConfig
+from personalization.tenant import DEFAULT_SEND_WINDOW, TenantConfig
 from personalization.vocabulary import Action, Category, FallbackReason, Suppression
 
 __all__ = ["Ask", "DeepPersonalizationEngine", "PersonalizationOrchestrator", "PersonalizationProfile"]
@@ -133,7 +133,7 @@ class DeepPersonalizationEngine:
             record,
             decision_id=stored.decision_id,
             user_id=user_ids[0] if user_ids else None,
-            original=_original(template, plan),
+            original=plan.original,
             personalized=personalized,
             policy_of=partial(self._book.get, stored.tenant_id),
             names=sealed.get("names", {}),
@@ -203,7 +203,7 @@ class DeepPersonalizationEngine:
             snapshot_id=self._book.current(request.tenant_id, plan.model_id).snapshot_id,
             user_ref=user_ref,
             profile=profile,
-            bucket=1.0 if user_ref is None else _bucket(salt, user_ref),
+            bucket=_bucket(salt, user_ref) if user_ref is not None and (config.holdout or config.holdout_no_send) else 1.0,
             values=_values(profile, request.context),
             cache_hit=cache_hit,
         )
@@ -339,7 +339,7 @@ def _response(case: _Case, decided: Decided, record: Record, policy_of: PolicyOf
         record,
         decision_id=case.question.decision_id,
         user_id=case.ask.request.user_id,
-        original=_original(case.template, case.question.plan),
+        original=case.question.plan.original,
         personalized=decided.personalized,
         policy_of=policy_of,
         names=_names(case.question),
@@ -370,13 +370,6 @@ def _inline(request: PersonalizationRequest) -> Template:
         baseline_variant_id=variants[0].variant_id,
         category=request.category or Category.PROMOTIONAL,
     )
-
-
-def _original(template: Template, plan: Plan) -> Mapping[str, str]:
-    """The baseline as it was written, in the locale chosen for this person."""
-    locale = plan.variant(template.baseline_variant_id).locale
-    baseline = next(v for v in template.variants if v.variant_id == template.baseline_variant_id)
-    return baseline.content[locale]
 
 
 def _values(profile: PersonalizationProfile | None, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -417,8 +410,13 @@ def _reused(request: PersonalizationRequest) -> PersonalizationError:
 
 
 def _latest(question: Question) -> int:
+    """The latest time a slot of the send window may have."""
     window = question.request.send_window
-    return window.latest if window and window.latest is not None else question.now + DAY
+    if window is None:
+        return question.now + DEFAULT_SEND_WINDOW
+    if window.latest is not None:
+        return window.latest
+    return max(question.now, window.earliest or question.now) + DEFAULT_SEND_WINDOW
 
 
 def _soonest(question: Question) -> int | None:

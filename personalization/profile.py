@@ -76,6 +76,7 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
     engaged  : local hour of week 0..167 -> weight of engagements
     sent     : local hour of week -> weight of sends
     engagements, exposures : weights of all of these together
+    totals   : event type -> weight, whatever the channel
     monetary : decayed value of conversions; spend the undecayed one
     """
 
@@ -84,6 +85,7 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
     sent: Mapping[int, float] = msgspec.field(default_factory=dict)
     engagements: float = 0.0
     exposures: float = 0.0
+    totals: Mapping[str, float] = msgspec.field(default_factory=dict)
     frequency: float = 0.0
     monetary: float = 0.0
     spend: float = 0.0
@@ -123,6 +125,7 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
             channels=_added2(self.channels, entry.channel, entry.type, weight) if entry.channel else self.channels,
             engaged=_added(self.engaged, _local_hour(entry), weight) if engaged else self.engaged,
             engagements=self.engagements + weight * engaged,
+            totals=_added(self.totals, entry.type, weight),
             frequency=self.frequency + weight,
             monetary=self.monetary + weight * value,
             spend=self.spend + value,

@@ -68,12 +68,13 @@ class Settings:
         return found
 
 
-def settings_from(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the environment. Raises MisconfiguredError naming the variable and how to write it."""
+def settings_from(environment: Mapping[str, str] | None = None, app_env: str = PRODUCTION) -> Settings:
+    """Read the environment; `app_env` holds where APP_ENV is not set. Raises MisconfiguredError naming the variable and how
+    to write it."""
     env = os.environ if environment is None else environment
     state_dir = Path(env.get("STATE_DIR") or "./var")
     return Settings(
-        app_env=_one_of(env, "APP_ENV", (PRODUCTION, DEVELOPMENT, DEMO)),
+        app_env=_one_of(env, "APP_ENV", (PRODUCTION, DEVELOPMENT, DEMO), app_env),
         database_url=_database_url(env.get("DATABASE_URL") or f"sqlite:///{state_dir.absolute()}/personalization.db"),
         redis_url=env.get("REDIS_URL") or None,
         state_dir=state_dir,
@@ -87,8 +88,8 @@ def settings_from(environment: Mapping[str, str] | None = None) -> Settings:
     )
 
 
-def _one_of(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
-    value = env.get(name) or choices[0]
+def _one_of(env: Mapping[str, str], name: str, choices: tuple[str, ...], default: str) -> str:
+    value = env.get(name) or default
     if value not in choices:
         raise MisconfiguredError(f"{name}={value!r} is not one of {', '.join(choices)}")
     return value

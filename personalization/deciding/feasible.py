@@ -15,7 +15,7 @@ from personalization.deciding.features import Quantised, context_features, gathe
 from personalization.deciding.planning import Plan
 from personalization.deciding.preferences import channel_belief, slot_beliefs
 from personalization.deciding.record import MILLE, Candidate, ChannelOption, Constraint, Inputs
-from personalization.deciding.slots import Slots, next_open, slots_of
+from personalization.deciding.slots import Slots, next_open, slot_mask, slots_of
 from personalization.deciding.stages import CHANNEL, TIMING, VARIANT
 from personalization.errors import MissingVariables
 from personalization.messages import PersonalizationRequest
@@ -181,38 +181,29 @@ def _next_open(question: Question, place: ZoneInfo, after: int) -> int | None:
 
 def _channels(question: Question, slots: Slots, found: list[Constraint]) -> list[ChannelOption]:
     """The open channels in listed order, each with its allowed slots."""
-    options = []
-    observe = question.capabilities.channel_choice
-    caps = caps_of(question)
+    options: list[ChannelOption] = []
+    profile, caps = question.profile, caps_of(question)
+    marketed = question.plan.category != Category.TRANSACTIONAL
+    refused = marketed and not _allows(question, "marketing")
+    capped = bool(caps) and (bool(question.reserved) or any(cap.limit <= 0 for cap in caps))
     for name in question.plan.channels:
-        closed = _closed(question, name)
-        if closed is not None:
+        closed = Suppression.NO_CONSENT if refused else profile and _closed(profile, name, marketed)
+        if closed:
             found.append(Constraint(closed, name, True))
             continue
-        capped = _zero(caps) or bool(caps and question.reserved)
         mask = _uncapped(question, caps, slots, name, found) if capped else slots.open
         if mask:
-            mean, deviation = channel_belief(question.profile, name, question.now, observe)
-            options.append(ChannelOption(name, mean, deviation, mask.to_bytes((mask.bit_length() + 7) // 8, "little")))
+            mean, deviation = channel_belief(profile, name, question.now, question.capabilities.channel_choice)
+            options.append(ChannelOption(name, mean, deviation, slot_mask(mask)))
     return options
 
 
-def _closed(question: Question, channel: str) -> str | None:
-    profile = question.profile
-    if profile is None:
-        return None if _marketing(question) else Suppression.NO_CONSENT
+def _closed(profile: PersonalizationProfile, channel: str, marketed: bool) -> str | None:
+    """Why this channel may not be used for this person."""
     consent = profile.consent
-    if consent.channels.get(channel) is False:
-        return Suppression.NO_CONSENT
-    if question.plan.category != Category.TRANSACTIONAL and (
-        not _marketing(question) or consent.marketing_channels.get(channel) is False
-    ):
+    if consent.channels.get(channel) is False or (marketed and consent.marketing_channels.get(channel) is False):
         return Suppression.NO_CONSENT
     return Suppression.UNREACHABLE if profile.reachability.get(channel) is False else None
-
-
-def _marketing(question: Question) -> bool:
-    return question.plan.category == Category.TRANSACTIONAL or _allows(question, "marketing")
 
 
 def _allows(question: Question, section: str) -> bool:
@@ -229,10 +220,6 @@ def caps_of(question: Question) -> tuple[FrequencyCap, ...]:
         return question.config.frequency_caps
     wanted = ((own.max_per_day, DAY), (own.max_per_week, 7 * DAY))
     return (*question.config.frequency_caps, *(FrequencyCap(limit=n, period=p) for n, p in wanted if n is not None))
-
-
-def _zero(caps: Sequence[FrequencyCap]) -> bool:
-    return any(cap.limit <= 0 for cap in caps)
 
 
 def _uncapped(question: Question, caps: Sequence[FrequencyCap], slots: Slots, channel: str, found: list[Constraint]) -> int:

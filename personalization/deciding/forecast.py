@@ -27,13 +27,12 @@ def shares_of(counts: Mapping[str, float]) -> Forecast:
 
 def forecast(shares: Forecast, profile: PersonalizationProfile | None, now: int) -> Forecast:
     """The model's shares drawn towards the person's own, in steps of 1/10,000."""
-    seen = profile.patterns.channels.values() if profile is not None else ()
-    fade = fading(now)
-    sent = fade * sum([own.get("sent", 0.0) for own in seen])
-    if sent <= 0.0:
+    if profile is None or profile.patterns.exposures <= 0.0:
         return _rounded(shares)
+    fade, totals = fading(now), profile.patterns.totals
+    sent = fade * profile.patterns.exposures
     n = _PERSONAL + sent
-    own = [min(fade * sum([counts.get(type_, 0.0) for counts in seen]), sent) for type_, _ in _GUESSES]
+    own = [min(fade * totals.get(type_, 0.0), sent) for type_, _ in _GUESSES]
     a, b, c, d = [round((_PERSONAL * share + k) / n, 4) for share, k in zip(shares, own, strict=True)]
     return a, b, c, d
 

@@ -39,7 +39,11 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Plan:
-    """The same for every person of one language. model_id: whose experience the variants share."""
+    """The same for every person of one language.
+
+    model_id : whose experience the variants share
+    original : the baseline as it was written, in the locale chosen for this language
+    """
 
     model_id: str
     template_id: str | None
@@ -48,6 +52,7 @@ class Plan:
     category: str
     channels: tuple[str, ...]
     baseline_variant_id: str
+    original: Mapping[str, str]
     variants: tuple[PlannedVariant, ...]
     _variables: tuple[Segments, ...] = field(repr=False)
     _candidates: Recent[tuple[bytes, tuple[str, ...]], Candidates] = field(default_factory=lambda: Recent(_ALIKE), repr=False)
@@ -106,9 +111,15 @@ def plan_of(
         category=template.category,
         channels=chosen,
         baseline_variant_id=template.baseline_variant_id,
+        original=_original(template, variants),
         variants=variants,
         _variables=tuple(dict.fromkeys(path for variant in variants for path in variant.compiled.variables)),
     )
+
+
+def _original(template: Template, variants: Sequence[PlannedVariant]) -> Mapping[str, str]:
+    at = next(i for i, variant in enumerate(variants) if variant.variant_id == template.baseline_variant_id)
+    return template.variants[at].content[variants[at].locale]
 
 
 def _planned(

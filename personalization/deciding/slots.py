@@ -63,6 +63,12 @@ def _hourly(zone: ZoneInfo, first_hour: int, count: int, quiet: tuple[QuietHours
     return tuple(hours), open_
 
 
+@lru_cache(maxsize=4096)
+def slot_mask(open_: int) -> bytes:
+    """A bit a slot, little-endian, as records keep it."""
+    return open_.to_bytes((open_.bit_length() + 7) // 8, "little")
+
+
 def is_quiet(local: int, quiet: Iterable[QuietHours]) -> bool:
     """local: microseconds of local time."""
     return any(hours.contains(local // MINUTE % 1440) for hours in quiet)

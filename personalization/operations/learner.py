@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 PROJECTOR, LEARNER = "projector", "learner"
 
 #: Seconds between two looks at the log.
-PAUSE = 0.1
+PAUSE = 0.2
 _ROWS = 1_000
 _PUBLISH_EVERY = SECOND
 _CHECKPOINT_EVERY = 5 * SECOND
