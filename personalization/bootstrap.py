@@ -27,7 +27,9 @@ from personalization.clock import Clock, SystemClock
 from personalization.core import Answer, Ask, DeepPersonalizationEngine, PersonalizationOrchestrator
 from personalization.errors import MisconfiguredError, NotFound, StorageUnavailable
 from personalization.models.registry import PolicyBook
-from personalization.operations.learner import Followers, Learner, Pages, Projector
+from personalization.operations.followers import Followers
+from personalization.operations.learner import Learner
+from personalization.operations.projector import Pages, Projector
 from personalization.profile import PersonalizationProfile
 from personalization.sealing import Cipher
 from personalization.security.cipher import EnvelopeCipher, PlainCipher

@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import Any
 
-from personalization.operations.learner import LEARNER, PROJECTOR, RebuildCheck, rebuild
+from personalization.operations.learner import LEARNER
+from personalization.operations.projector import PROJECTOR
+from personalization.operations.rebuilding import RebuildCheck, rebuild
 from personalization.storage.base import Storage
 
 #: How often a tenant whose followers moved on meanwhile is compared again.

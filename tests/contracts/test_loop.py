@@ -12,7 +12,7 @@ from personalization.bootstrap import House, build_house
 from personalization.clock import DAY, HOUR, SECOND, ManualClock, instant
 from personalization.errors import Conflict, KeyReused, MissingVariables, NotFound
 from personalization.messages import EngagementEvent, PersonalizationRequest
-from personalization.operations.learner import rebuild
+from personalization.operations.rebuilding import rebuild
 from personalization.service import PersonalizationService
 from personalization.settings import DEVELOPMENT, Settings
 from personalization.storage.base import Storage

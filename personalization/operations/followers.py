@@ -1,0 +1,93 @@
+"""The thread that follows the log, and who of several processes leads."""
+
+from __future__ import annotations
+
+import logging
+from threading import Event, Thread
+
+from personalization import telemetry
+from personalization.cache import CachedProfiles
+from personalization.errors import PersonalizationError
+from personalization.models.registry import PolicyBook
+from personalization.operations.learner import Learner
+from personalization.operations.projector import PAGE, PROJECTOR, Projector
+from personalization.storage.base import Storage
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at the log.
+PAUSE = 0.2
+
+
+class Followers:
+    """The thread that follows the log: as leader it projects and learns, else it takes over what the leader did.
+
+    It looks every PAUSE seconds, so that many rows share a look, and at once again after a full page.
+    """
+
+    def __init__(
+        self, storage: Storage, profiles: CachedProfiles, book: PolicyBook, projector: Projector, learner: Learner
+    ) -> None:
+        self._storage, self._profiles, self._book = storage, profiles, book
+        self._projector, self._learner = projector, learner
+        self._seen: dict[str, int] = {}
+        self._stop = Event()
+        self._failures = telemetry.FOLLOWER_FAILURES.labels("followers")
+        self._thread: Thread | None = None
+        self._leading = False
+
+    def start(self) -> None:
+        self._stop.clear()
+        self._thread = Thread(target=self._run, name="followers", daemon=True)
+        self._thread.start()
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Stop after the step in hand, keep what was learned, let another process lead."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout)
+        if self._leading:
+            self._learner.save()
+        self._storage.election.release()
+
+    def step(self) -> int:
+        """One look at every tenant; how many rows there were at most. For tests and tools without the thread."""
+        if self._storage.election.hold():
+            self._leading = True
+            return max(map(self._lead, self._storage.log.heads()), default=0)
+        if self._leading:
+            self._leading = False
+            self._projector.forget()
+            self._learner.forget()
+        self._book.refresh()
+        return max(map(self._watch, self._storage.log.heads()), default=0)
+
+    def _lead(self, tenant_id: str) -> int:
+        return max(self._projector.step(tenant_id), self._learner.step(tenant_id))
+
+    def _watch(self, tenant_id: str) -> int:
+        """Forget the cached profiles that the leader projected since the last look."""
+        known = self._storage.checkpoints.load(tenant_id, PROJECTOR)
+        head, seen = (known[0] if known else 0), self._seen.get(tenant_id, 0)
+        if head <= seen:
+            return 0
+        seen = seen or max(0, head - PAGE)
+        rows = self._storage.log.read(tenant_id, seen, min(head - seen, PAGE))
+        self._profiles.forget(tenant_id, {row.user_ref for row in rows if row.user_ref is not None})
+        self._seen[tenant_id] = rows[-1].seq if rows else head
+        return len(rows)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                rows = self.step()
+            except PersonalizationError as failure:
+                self._failures.inc()
+                log.warning("followers wait: %s", failure)
+                rows = 0
+            except Exception:
+                self._failures.inc()
+                log.exception("followers wait")
+                rows = 0
+            if rows < PAGE:
+                self._stop.wait(PAUSE)
