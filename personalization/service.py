@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 from personalization import telemetry
@@ -32,16 +31,15 @@ from personalization.vocabulary import Hook, PersonalizationTrigger, Priority, S
 Document = dict[str, Any]
 
 _STANDARD = Capabilities(variant_policy=True, forecast=True)
-_PREMIUM = replace(_STANDARD, send_time=True, channel_choice=True, emotion=True)
-_ENTERPRISE = replace(_PREMIUM, fast_learning=True)
+_PREMIUM = Capabilities(variant_policy=True, forecast=True, send_time=True, channel_choice=True)
 
-#: Which engines and models take part at a service level.
+#: Which engines and models take part at a service level. Enterprise and quantum have nothing of their own yet.
 SERVICE_LEVELS: Mapping[ServiceLevel, Capabilities] = {
     ServiceLevel.BASIC: Capabilities(),
     ServiceLevel.STANDARD: _STANDARD,
     ServiceLevel.PREMIUM: _PREMIUM,
-    ServiceLevel.ENTERPRISE: _ENTERPRISE,
-    ServiceLevel.QUANTUM: replace(_ENTERPRISE, allocation=True),
+    ServiceLevel.ENTERPRISE: _PREMIUM,
+    ServiceLevel.QUANTUM: _PREMIUM,
 }
 
 

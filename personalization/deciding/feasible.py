@@ -35,9 +35,6 @@ class Capabilities:
     forecast: bool = False
     send_time: bool = False
     channel_choice: bool = False
-    emotion: bool = False
-    fast_learning: bool = False
-    allocation: bool = False
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):

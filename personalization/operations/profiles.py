@@ -48,9 +48,9 @@ class Profiles:
         return document(user_id, self.find(user_id), self._clock.now())
 
     def find(self, user_id: str) -> PersonalizationProfile:
-        """Raises NotFound."""
+        """As the store has it now, whichever process wrote it; only decisions read from memory. Raises NotFound."""
         user_ref = self.user_ref(user_id)
-        profile = self._profiles.load(self._tenant_id, [user_ref]).get(user_ref)
+        profile = self._storage.profiles.load(self._tenant_id, [user_ref]).get(user_ref)
         if profile is None or not profile.declared:
             raise NotFound("profile")
         return profile

@@ -126,6 +126,18 @@ def test_another_process_learns_within_five_seconds_of_the_learners_death(
     wait_until(lambda: learned(client) == 10, 5 + 1)
 
 
+def test_what_one_process_stored_another_one_shows_at_once(serve: Callable[..., Server], postgres_url: str, key: str) -> None:
+    prepared(postgres_url, key).life.close()
+    here, there = (serve(postgres_url, WEB_CONCURRENCY="1").client(key) for _ in range(2))
+    for language in ("de", "fr", "es"):
+        for writer, reader in ((here, there), (there, here)):
+            writer.call("PUT", "/personalization/profiles/u", {"language": language})
+            assert reader.call("GET", "/personalization/profiles/u")["language"] == language
+    here.create_template(OFFER)
+    decision = there.personalize({"user_id": "u", "template_id": "offer"})
+    assert here.call("GET", f"/personalization/decisions/{decision['decision_id']}?replay=true")["replay"]["identical"] is True
+
+
 def test_a_killed_server_has_everything_it_acknowledged(
     serve: Callable[..., Server], sqlite_url: str, key: str, tmp_path: Path
 ) -> None:
