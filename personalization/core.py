@@ -5,7 +5,7 @@ A decision's way: who (pseudonym, profile) -> which message (plan) -> what is fe
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as changed
@@ -33,6 +33,7 @@ from personalization.messages import PersonalizationRequest, PersonalizationResp
 from personalization.models.registry import PolicyBook
 from personalization.orchestration import PersonalizationOrchestrator
 from personalization.profile import PersonalizationProfile
+from personalization.recent import Recent
 from personalization.storage.base import (
     CONFLICT,
     LOST,
@@ -50,6 +51,8 @@ __all__ = ["Ask", "DeepPersonalizationEngine", "PersonalizationOrchestrator", "P
 #: How often a decision whose reservation was taken by another is computed anew.
 _RECOMPUTATIONS = 2
 _PLANS_KEPT = 4_096
+#: Inline contents are kept few and small, since callers may send ever new ones of a megabyte.
+_INLINE_KEPT, _INLINE_BYTES = 256, 16_384
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +89,8 @@ class DeepPersonalizationEngine:
         self, storage: Storage, profiles: CachedProfiles, book: PolicyBook, clock: Clock, new_id: Callable[[], str]
     ) -> None:
         self._storage, self._profiles, self._book, self._clock, self._new_id = storage, profiles, book, clock, new_id
-        self._plans: OrderedDict[object, Plan] = OrderedDict()
+        self._plans: Recent[object, Plan] = Recent(_PLANS_KEPT)
+        self._inline_plans: Recent[object, Plan] = Recent(_INLINE_KEPT)
 
     def decide(self, asks: Sequence[Ask]) -> list[Answer]:
         """One answer an ask, in order; decisions of one tenant are recorded in one transaction."""
@@ -279,14 +283,16 @@ class DeepPersonalizationEngine:
         return template
 
     def _plan(self, template: Template, config: TenantConfig, language: str, channels: tuple[str, ...], category: str) -> Plan:
-        """Plans of stored templates and of recent inline contents are kept."""
-        what = (template.template_id, template.version) if template.template_id else msgspec.json.encode(template.variants)
+        """Plans of stored templates are kept, and those of recent inline contents that are small."""
+        stored = bool(template.template_id)
+        what = (template.template_id, template.version) if stored else msgspec.json.encode(template.variants)
+        plans = self._plans if stored else self._inline_plans
         key = (template.tenant_id, what, config.version, language, channels, category)
-        plan = self._plans.get(key)
+        plan = plans.get(key)
         if plan is None:
-            plan = self._plans[key] = plan_of(changed(template, category=category), config, language, channels)
-            while len(self._plans) > _PLANS_KEPT:
-                self._plans.popitem(last=False)
+            plan = plan_of(changed(template, category=category), config, language, channels)
+            if stored or len(what) <= _INLINE_BYTES:
+                plans.put(key, plan)
         return plan
 
 
