@@ -221,3 +221,41 @@ checkpoints = sa.Table(
     sa.Column("seq", sa.BigInteger, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
+
+#: Bearer tokens ended before their time; a row may go once the token would have expired.
+revoked_tokens = sa.Table(
+    "revoked_tokens",
+    metadata,
+    _tenant(),
+    sa.Column("jti_mac", sa.LargeBinary, primary_key=True),
+    sa.Column("revoked_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Index("revoked_tokens_by_time", "revoked_at"),
+)
+
+#: One row an Idempotency-Key of a principal; `sealed_answer` is absent while its request is under way.
+idempotency = sa.Table(
+    "idempotency",
+    metadata,
+    _tenant(),
+    sa.Column("key_mac", sa.LargeBinary, primary_key=True),
+    sa.Column("body_mac", sa.LargeBinary, nullable=False),
+    sa.Column("begun_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("sealed_answer", sa.LargeBinary),
+    sa.Index("idempotency_by_end", "expires_at"),
+)
+
+#: Who asked to be forgotten, by the HMAC of the id alone, and how far it has come.
+erasures = sa.Table(
+    "erasures",
+    metadata,
+    _tenant(),
+    sa.Column("erasure_id", sa.Text, primary_key=True),
+    sa.Column("id_mac", sa.LargeBinary, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("requested_at", sa.BigInteger, nullable=False),
+    sa.Column("completed_at", sa.BigInteger),
+    sa.Column("certificate", sa.Text),
+    sa.Index("erasures_by_id", "tenant_id", "id_mac"),
+)
