@@ -11,6 +11,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from threading import Lock
 from typing import Generic, TypeVar
 
+from msgspec.structs import replace
+
 from personalization import telemetry
 from personalization.clock import SECOND, Clock
 from personalization.profile import Consent, PersonalizationProfile
@@ -83,10 +85,15 @@ class CachedProfiles:
                 self.forget(profile.tenant_id, [profile.user_ref])
 
     def project(self, tenant_id: str, profiles: Sequence[PersonalizationProfile], seq: int, expected: int) -> bool:
+        projected = False
         try:
-            return self._inner.project(tenant_id, profiles, seq, expected)
+            projected = self._inner.project(tenant_id, profiles, seq, expected)
         finally:
-            self.forget(tenant_id, [profile.user_ref for profile in profiles])
+            if projected:
+                self._renew(tenant_id, profiles)
+            else:
+                self.forget(tenant_id, [profile.user_ref for profile in profiles])
+        return projected
 
     def scan(self, tenant_id: str, after: bytes | None, limit: int) -> list[PersonalizationProfile]:
         return self._inner.scan(tenant_id, after, limit)
@@ -100,6 +107,16 @@ class CachedProfiles:
             self._generation += 1
             for user_ref in user_refs:
                 self._kept.pop((tenant_id, user_ref), None)
+
+    def _renew(self, tenant_id: str, projected: Sequence[PersonalizationProfile]) -> None:
+        """What is kept of these gets the patterns that were projected; what is being read meanwhile is not kept."""
+        with self._lock:
+            self._generation += 1
+            for profile in projected:
+                at, kept = self._kept.pop((tenant_id, profile.user_ref), (0, None))
+                if kept is not None:
+                    renewed = replace(kept, patterns=profile.patterns, learned_seq=profile.learned_seq)
+                    self._kept[tenant_id, profile.user_ref] = (at, renewed)
 
     def _keep(self, tenant_id: str, loaded: dict[bytes, PersonalizationProfile | None], generation: int) -> None:
         """Keep what was read, unless something was forgotten meanwhile: it might be what was read."""

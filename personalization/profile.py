@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from personalization.clock import DAY, HOUR, hour_of_week
 from personalization.messages import LogEntry
@@ -107,7 +108,7 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
 
     def _after_send(self, entry: LogEntry, sign: float) -> Patterns:
         weight = sign * growth(entry.at)
-        return msgspec.structs.replace(
+        return replace(
             self,
             channels=_added2(self.channels, entry.channel or "", "sent", weight),
             sent=_added(self.sent, _local_hour(entry), weight),
@@ -120,7 +121,7 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
         weight = growth(entry.at)
         value = entry.value if entry.type == EventType.CONVERTED and entry.value else 0.0
         engaged = entry.type in _ENGAGED
-        return msgspec.structs.replace(
+        return replace(
             self,
             channels=_added2(self.channels, entry.channel, entry.type, weight) if entry.channel else self.channels,
             engaged=_added(self.engaged, _local_hour(entry), weight) if engaged else self.engaged,
@@ -149,8 +150,7 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
         return self.channels.get(channel, {}).get("sent", 0.0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PersonalizationProfile:
+class PersonalizationProfile(msgspec.Struct, frozen=True, kw_only=True):
     """One person's profile. Declared sections come from callers, `patterns` from the log alone.
 
     version     : grows by one with every declared change; 0 = nothing declared yet, only behaviour is known
@@ -162,17 +162,17 @@ class PersonalizationProfile:
     version: int = 0
     created_at: int = 0
     updated_at: int = 0
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    traits: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    traits: Mapping[str, Any] = msgspec.field(default_factory=dict)
     language: str | None = None
     timezone: str | None = None
-    content_preferences: ContentPreferences = field(default_factory=ContentPreferences)
-    channel_preferences: Mapping[str, float] = field(default_factory=dict)
-    timing_preferences: TimingPreferences = field(default_factory=TimingPreferences)
-    frequency_preferences: FrequencyPreferences = field(default_factory=FrequencyPreferences)
-    reachability: Mapping[str, bool] = field(default_factory=dict)
-    consent: Consent = field(default_factory=Consent)
-    patterns: Patterns = field(default_factory=Patterns)
+    content_preferences: ContentPreferences = ContentPreferences()
+    channel_preferences: Mapping[str, float] = msgspec.field(default_factory=dict)
+    timing_preferences: TimingPreferences = TimingPreferences()
+    frequency_preferences: FrequencyPreferences = FrequencyPreferences()
+    reachability: Mapping[str, bool] = msgspec.field(default_factory=dict)
+    consent: Consent = Consent()
+    patterns: Patterns = Patterns()
     learned_seq: int = 0
     triggers: tuple[PersonalizationTrigger, ...] = ()
 

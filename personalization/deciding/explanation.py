@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from personalization.clock import rfc3339, zone
-from personalization.deciding.features import QUANTUM
 from personalization.deciding.record import Record, Triple
 from personalization.deciding.slots import slot_time
 from personalization.deciding.stages import VARIANT, PolicyOf
 from personalization.errors import NotFound
+from personalization.learning.bandits import QUANTUM
 from personalization.vocabulary import Action
 
 _MOST_CONTRIBUTIONS = 8
@@ -57,13 +57,13 @@ def _contributions(record: Record, policy_of: PolicyOf, names: Mapping[int, str]
         policy = policy_of(inputs.model_id, inputs.snapshot_id)
     except NotFound:
         return []
-    context = [(key, value * QUANTUM) for key, value in inputs.features]
-    per_variant = [policy.contributions(context, candidate.actions) for candidate in inputs.candidates]
+    per_variant = [policy.contributions(inputs.features, candidate.actions) for candidate in inputs.candidates]
     means = [sum(column) / len(per_variant) for column in zip(*per_variant, strict=True)]
     effects = [effect - mean for effect, mean in zip(per_variant[outcome.greedy.variant], means, strict=True)]
-    ranked = sorted(zip(context, effects, strict=True), key=lambda found: -abs(found[1]))[:_MOST_CONTRIBUTIONS]
+    ranked = sorted(zip(inputs.features, effects, strict=True), key=lambda found: -abs(found[1]))[:_MOST_CONTRIBUTIONS]
     return [
-        {"feature": names.get(key, f"{key:08x}"), "value": value, "effect": round(effect, 9)} for (key, value), effect in ranked
+        {"feature": names.get(key, f"{key:08x}"), "value": value * QUANTUM, "effect": round(effect, 9)}
+        for (key, value), effect in ranked
     ]
 
 

@@ -11,13 +11,14 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from personalization.clock import DAY, zone
-from personalization.deciding.features import Quantised, context_features, gathered, moment_features, profile_features
+from personalization.deciding.features import context_features, gathered, moment_features, profile_features
 from personalization.deciding.planning import Plan
 from personalization.deciding.preferences import channel_belief, slot_beliefs
 from personalization.deciding.record import MILLE, Candidate, ChannelOption, Constraint, Inputs
 from personalization.deciding.slots import Slots, next_open, slot_mask, slots_of
 from personalization.deciding.stages import CHANNEL, TIMING, VARIANT
 from personalization.errors import MissingVariables
+from personalization.learning.bandits import Feature
 from personalization.messages import PersonalizationRequest
 from personalization.profile import PersonalizationProfile
 from personalization.storage.base import Reservation
@@ -121,7 +122,7 @@ def prepare(question: Question) -> Prepared:
     )
 
 
-def _features(question: Question, slots: Slots, strategies: frozenset[str]) -> tuple[Quantised, ...]:
+def _features(question: Question, slots: Slots, strategies: frozenset[str]) -> tuple[Feature, ...]:
     who = profile_features(question.profile, question.plan.language)
     if Strategy.CONTEXTUAL_INTELLIGENCE not in strategies:
         return gathered(who)

@@ -7,20 +7,15 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from personalization.learning.bandits import BIAS, feature_key
+from personalization.learning.bandits import BIAS, QUANTUM, Feature, feature_key
 from personalization.profile import PersonalizationProfile
 from personalization.recent import Recent
 
-#: One unit of a recorded feature value.
-QUANTUM = 1 / 256
 #: Features beyond the bias; what comes later in the order below is left out.
 _MOST = 23
 
 #: A longer text is no category.
 _LONGEST = 64
-
-#: A feature as recorded: key and value in quanta.
-Quantised = tuple[int, int]
 
 _ONE = int(1 / QUANTUM)
 _BIAS = ((BIAS, _ONE),)
@@ -28,10 +23,10 @@ _DAYPARTS = ("night", "night", "morning", "morning", "afternoon", "evening")
 
 
 #: Profiles whose features are remembered.
-_profiles: Recent[tuple[str, bytes, int, str], tuple[Quantised, ...]] = Recent(20_000)
+_profiles: Recent[tuple[str, bytes, int, str], tuple[Feature, ...]] = Recent(20_000)
 
 
-def profile_features(profile: PersonalizationProfile | None, language: str) -> tuple[Quantised, ...]:
+def profile_features(profile: PersonalizationProfile | None, language: str) -> tuple[Feature, ...]:
     """Traits by name, then the language. The same for every decision of one profile version, so they are remembered."""
     if profile is None:
         return _unknown(language)
@@ -44,18 +39,18 @@ def profile_features(profile: PersonalizationProfile | None, language: str) -> t
 
 
 @lru_cache(maxsize=256)
-def moment_features(hour_of_week: int) -> tuple[Quantised, ...]:
+def moment_features(hour_of_week: int) -> tuple[Feature, ...]:
     """Day part and weekend."""
     day, hour = divmod(hour_of_week, 24)
     return _category("daypart", _DAYPARTS[hour // 4]), _category("weekend", day >= 5)
 
 
-def context_features(context: Mapping[str, Any]) -> tuple[Quantised, ...]:
+def context_features(context: Mapping[str, Any]) -> tuple[Feature, ...]:
     """Whatever the caller passes: unknown keys are features by hashing."""
     return tuple(_declared("context", context)) if context else ()
 
 
-def gathered(*parts: tuple[Quantised, ...]) -> tuple[Quantised, ...]:
+def gathered(*parts: tuple[Feature, ...]) -> tuple[Feature, ...]:
     """The bias and at most 23 features."""
     features = sum(parts, _BIAS)
     return features if len(features) <= _MOST + 1 else features[: _MOST + 1]
@@ -71,15 +66,15 @@ def feature_names(profile: PersonalizationProfile | None, language: str, context
 
 
 @lru_cache(maxsize=1024)
-def _unknown(language: str) -> tuple[Quantised, ...]:
+def _unknown(language: str) -> tuple[Feature, ...]:
     return _category("profile", "unknown"), _category("language", language)
 
 
-def _category(name: str, value: object) -> Quantised:
+def _category(name: str, value: object) -> Feature:
     return feature_key(f"{name}={value}"), _ONE
 
 
-def _declared(kind: str, declared: Mapping[str, Any]) -> Iterator[Quantised]:
+def _declared(kind: str, declared: Mapping[str, Any]) -> Iterator[Feature]:
     for name in sorted(declared):
         value = declared[name]
         if isinstance(value, bool):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from personalization.deciding.features import Quantised
+from personalization.learning.bandits import Feature
 
 #: Means and deviations of channels and slots are recorded in thousandths, qualities too.
 MILLE = 1000
@@ -55,7 +55,7 @@ class Inputs(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     now: int
     model_id: str
     snapshot_id: int
-    features: tuple[Quantised, ...]
+    features: tuple[Feature, ...]
     candidates: tuple[Candidate, ...]
     baseline: int
     channels: tuple[ChannelOption, ...]

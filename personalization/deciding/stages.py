@@ -18,7 +18,6 @@ from itertools import accumulate
 
 import numpy as np
 
-from personalization.deciding.features import QUANTUM
 from personalization.deciding.record import ChannelOption, Inputs, Outcome, Triple
 from personalization.learning.bandits import Policy
 
@@ -98,7 +97,7 @@ def _variant_preferences(inputs: Sequence[Inputs], policy_of: PolicyOf) -> list[
         else:
             found[i] = _only(one.baseline)
     for (model_id, snapshot_id, actions), members in groups.items():
-        contexts = [[(key, value * QUANTUM) for key, value in inputs[i].features] for i in members]
+        contexts = [inputs[i].features for i in members]
         allowed = np.ones((len(members), len(actions)), np.bool_)
         _, greedy, odds = policy_of(model_id, snapshot_id).compare(contexts, actions, allowed)
         options = tuple(range(len(actions)))

@@ -16,6 +16,7 @@ Phi(z) / (1 - Phi(z)) with z = -(m_g - m_a) / sd(m_g - m_a). For two actions thi
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -30,8 +31,10 @@ from scipy.special import ndtr
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-#: (key, value): one active feature.
-Feature = tuple[int, float]
+#: One unit of a feature's value.
+QUANTUM = 1 / 256
+#: (key, value in quanta): one active feature.
+Feature = tuple[int, int]
 
 EXACT, DIMENSIONS = 96, 128
 #: The context feature that is always 1, and the action feature that every action has.
@@ -81,21 +84,40 @@ class BanditStatistics:
     weight: float = 0.0
     total: float = 0.0
     squares: float = 0.0
-    _rows: dict[tuple[int, int], int] = field(default_factory=dict, repr=False, compare=False)
+    _landings: dict[tuple[int, ...], _Landing] = field(default_factory=dict, repr=False, compare=False)
 
-    def add(self, context: Sequence[Feature], action: Sequence[int], reward: float, weight: float) -> None:
+    def add(self, context: Sequence[Feature], action: tuple[int, ...], reward: float, weight: float) -> None:
         """A decision enters with the reward known so far."""
-        rows, values = self._phi(context, action)
-        self.gram[np.ix_(rows, rows)] += weight * np.outer(values, values)
-        self.moment[rows] += weight * reward * values
-        self.weight += weight
-        self.total += weight * reward
-        self.squares += weight * reward * reward
+        self.add_many([context], [action], [reward], [weight])
 
-    def correct(self, context: Sequence[Feature], action: Sequence[int], old: float, new: float, weight: float) -> None:
+    def add_many(
+        self,
+        contexts: Sequence[Sequence[Feature]],
+        actions: Sequence[tuple[int, ...]],
+        rewards: Sequence[float],
+        weights: Sequence[float],
+    ) -> None:
+        """Decisions enter, one matrix product for all of one action: equal calls in equal order give equal bits. O(n d^2)."""
+        alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for i, action in enumerate(actions):
+            alike[action].append(i)
+        for action, members in alike.items():
+            phi = self._phi([contexts[i] for i in members], action)
+            weight, reward = (np.array([listed[i] for i in members]) for listed in (weights, rewards))
+            self._enter(phi, reward, weight)
+
+    def _enter(self, phi: Array, reward: Array, weight: Array) -> None:
+        d, weighted = self.size, phi * weight[:, None]
+        self.gram[:d, :d] += weighted.T @ phi
+        self.moment[:d] += reward @ weighted
+        self.weight += float(weight.sum())
+        self.total += float(weight @ reward)
+        self.squares += float(weight @ reward**2)
+
+    def correct(self, context: Sequence[Feature], action: tuple[int, ...], old: float, new: float, weight: float) -> None:
         """A decision that entered with reward `old` turns out to have `new`."""
-        rows, values = self._phi(context, action)
-        self.moment[rows] += weight * (new - old) * values
+        phi = self._phi([context], action)[0]
+        self.moment[: self.size] += weight * (new - old) * phi
         self.total += weight * (new - old)
         self.squares += weight * (new * new - old * old)
 
@@ -133,20 +155,13 @@ class BanditStatistics:
         precision = self.precision[: self.size]
         return np.where(precision == _PRIOR_CROSS**-2, precision / cross_scale**2, precision)
 
-    def _phi(self, context: Sequence[Feature], action: Sequence[int]) -> tuple[IntArray, Array]:
-        """Active dimensions, each once, and their values; unseen features get their dimension now."""
-        active: dict[int, float] = {}
-        for key, value in context:
-            for act in action:
-                row = self._dimension(key, act)
-                active[row] = active.get(row, 0.0) + value
-        return np.fromiter(active, np.int64, len(active)), np.fromiter(active.values(), np.float64, len(active))
-
-    def _dimension(self, context: int, action: int) -> int:
-        row = self._rows.get((context, action))
-        if row is None:
-            row = self._rows[context, action] = self._indexed(context, action)
-        return row
+    def _phi(self, contexts: Sequence[Sequence[Feature]], action: tuple[int, ...]) -> Array:
+        """(n, size): what each context activates under one action; unseen features get their dimension now."""
+        landing = self._landings.setdefault(action, _Landing(len(action)))
+        keys = [key for context in contexts for key, _ in context]
+        new = [key for key in dict.fromkeys(keys) if key not in landing.place]
+        landing.add(new, [[self._indexed(key, act) for act in action] for key in new])
+        return spread(contexts, landing.rows[[landing.place[key] for key in keys]], self.size)
 
     def _indexed(self, context: int, action: int) -> int:
         key = cross_key(context, action)
@@ -190,6 +205,31 @@ class BanditStatistics:
             total=total,  # type: ignore[arg-type]
             squares=squares,  # type: ignore[arg-type]
         )
+
+
+class _Landing:
+    """Where context features land under one action. place: key -> row of `rows`; rows: (n, n_features of the action)."""
+
+    def __init__(self, width: int) -> None:
+        self.place: dict[int, int] = {}
+        self.rows = np.zeros((0, width), np.int64)
+
+    def add(self, keys: Sequence[int], rows: Sequence[Sequence[int]]) -> None:
+        if keys:
+            self.place.update(zip(keys, range(len(self.rows), len(self.rows) + len(keys)), strict=True))
+            self.rows = np.vstack([self.rows, rows])
+
+
+def spread(contexts: Sequence[Sequence[Feature]], columns: IntArray, width: int) -> Array:
+    """(n, width): the values of each context's features added up in their columns.
+
+    columns : (features of all contexts one after the other, columns of each)
+    """
+    values = np.array([value for context in contexts for _, value in context]) * QUANTUM
+    owner = np.repeat(np.arange(len(contexts)), [len(context) for context in contexts])
+    places = (owner * width)[:, None] + columns
+    flat = np.bincount(places.ravel(), values.repeat(columns.shape[1]), len(contexts) * width)
+    return np.asarray(flat, np.float64).reshape(len(contexts), width)
 
 
 class _Body(msgspec.Struct, array_like=True, frozen=True):
@@ -312,22 +352,18 @@ class Policy:
     def contributions(self, context: Sequence[Feature], action: tuple[int, ...]) -> list[float]:
         """What each context feature adds to the action's mean reward."""
         weights = [[self.mean[self.index.get(cross_key(key, act), self.dimensions)] for act in action] for key, _ in context]
-        return [value * float(sum(row)) for (_, value), row in zip(context, weights, strict=True)]
+        return [value * QUANTUM * float(sum(row)) for (_, value), row in zip(context, weights, strict=True)]
 
     def _design(self, contexts: Sequence[Sequence[Feature]], actions: tuple[tuple[int, ...], ...]) -> tuple[Array, Array]:
         """phi of every (context, action): (n * k, d + 1), and the prior variance of what is unseen: (n, k)."""
         n, k, d = len(contexts), len(actions), self.dimensions + 1
         columns = self._columns.get(actions) or self._columns_of(actions)
-        flat = [pair for context in contexts for pair in context]
-        places, rows, extra = columns.places([key for key, _ in flat])
-        values = np.array([value for _, value in flat])
-        lengths = np.array([len(context) for context in contexts])
-        owner = np.repeat(np.arange(n), lengths)
+        places, rows, extra = columns.places([key for context in contexts for key, _ in context])
         base = (np.arange(k) * d).repeat(columns.width)
-        place = (owner * (k * d))[:, None] + (rows[places] + base)
-        phi = np.asarray(np.bincount(place.ravel(), values.repeat(place.shape[1]), n * k * d), np.float64).reshape(n * k, d)
-        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-        return phi, np.add.reduceat((values**2)[:, None] * extra[places], starts)
+        phi = spread(contexts, rows[places] + base, k * d).reshape(n * k, d)
+        squares = (np.array([value for context in contexts for _, value in context]) * QUANTUM) ** 2
+        starts = np.cumsum([0, *(len(context) for context in contexts[:-1])])
+        return phi, np.add.reduceat(squares[:, None] * extra[places], starts)
 
     def _columns_of(self, actions: tuple[tuple[int, ...], ...]) -> _Columns:
         if len(self._columns) > 1_000:

@@ -6,6 +6,7 @@ Learning is a function of the sequence of rows alone. A decision enters with the
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -25,9 +26,8 @@ REWARD_LIMIT = 1_000.0
 _CHANGED_SHARE = 0.01
 
 
-@dataclass
-class OpenDecision:
-    """A decision that may still learn. Times in microseconds; action: its features u_a."""
+class OpenDecision(msgspec.Struct, array_like=True, gc=False):
+    """A decision that may still learn. Times in microseconds; action: its features u_a; seen: event types so far."""
 
     seq: int
     decision_id: str
@@ -43,8 +43,8 @@ class OpenDecision:
     final: bool = False
     weight: float = 0.0
     reward: float = 0.0
-    earned: dict[str, float] = field(default_factory=dict)
-    seen: set[str] = field(default_factory=set)
+    earned: dict[str, float] = msgspec.field(default_factory=dict)
+    seen: tuple[str, ...] = ()
 
 
 @dataclass
@@ -93,16 +93,25 @@ class CreditLedger:
             model.changed += decision.weight
 
     def exposed(self, seqs: Iterable[int]) -> None:
+        """The decisions of one `exposed` row enter, those of a model together."""
+        entering: dict[str, list[OpenDecision]] = defaultdict(list)
         for seq in seqs:
             decision = self.open.get(seq)
-            if decision is None or decision.exposed or not decision.active:
-                continue
-            decision.exposed, decision.weight = True, self._weight(decision.user_ref)
-            model = self._model(decision)
-            model.statistics.add(decision.context, decision.action, decision.reward, decision.weight)
+            if decision is not None and not decision.exposed and decision.active:
+                decision.exposed, decision.weight = True, self._weight(decision.user_ref)
+                entering[decision.model_id].append(decision)
+        for decisions in entering.values():
+            self._enter(self._model(decisions[0]), decisions)
+
+    def _enter(self, model: ModelState, decisions: Sequence[OpenDecision]) -> None:
+        weights = [d.weight for d in decisions]
+        model.statistics.add_many(
+            [d.context for d in decisions], [d.action for d in decisions], [d.reward for d in decisions], weights
+        )
+        for decision in decisions:
             for kind in ("exposed", *decision.seen):
                 model.counts[kind] = model.counts.get(kind, 0.0) + decision.weight
-            model.changed += decision.weight
+        model.changed += sum([decision.weight for decision in decisions])
 
     def engaged(self, decision_id: str, type_: str, key: str, value: float | None, spec: RewardSpec) -> OpenDecision | None:
         """An event that cites an open decision: its reward changes by the tenant's weights, or is final when given."""
@@ -116,7 +125,7 @@ class CreditLedger:
             decision.earned[key] = _aggregated(decision.earned.get(key), spec.weights[key], spec.aggregation)
             self._reward(decision, _total(decision.earned, spec.aggregation))
         if type_ not in decision.seen:
-            decision.seen.add(type_)
+            decision.seen = (*decision.seen, type_)
             if decision.exposed:
                 model = self._model(decision)
                 model.counts[type_] = model.counts.get(type_, 0.0) + decision.weight
@@ -150,36 +159,38 @@ class CreditLedger:
 
     def pack(self) -> bytes:
         """Equal ledgers give equal bytes."""
-        return msgspec.msgpack.encode(
-            [
-                self.seq,
-                [_packed(decision) for _, decision in sorted(self.open.items())],
-                [[name, m.statistics.pack(), sorted(m.counts.items()), m.changed] for name, m in sorted(self.models.items())],
-                sorted(self.influence.items()),
-            ]
-        )
+        return self._packed({name: model.changed for name, model in self.models.items()})
 
     @classmethod
     def unpack(cls, body: bytes) -> CreditLedger:
-        """Raises msgspec.DecodeError on bytes that are no ledger."""
-        seq, open_, models, influence = msgspec.msgpack.decode(body)
-        decisions = [_unpacked(packed) for packed in open_]
+        """Raises msgspec.ValidationError or DecodeError on bytes that are no ledger."""
+        packed = msgspec.msgpack.decode(body, type=_Packed)
         return cls(
-            seq=seq,
-            open={decision.seq: decision for decision in decisions},
-            by_id={decision.decision_id: decision.seq for decision in decisions},
-            models={
-                name: ModelState(BanditStatistics.unpack(statistics), {kind: n for kind, n in counts}, changed)  # noqa: C416
-                for name, statistics, counts, changed in models
-            },
-            influence={user: n for user, n in influence},  # noqa: C416
+            seq=packed.seq,
+            open={decision.seq: decision for decision in packed.open},
+            by_id={decision.decision_id: decision.seq for decision in packed.open},
+            models={name: ModelState(BanditStatistics.unpack(s), dict(n), changed) for name, s, n, changed in packed.models},
+            influence=dict(packed.influence),
         )
 
     def digest(self) -> str:
         """What was learned, in one hash; when it was last published does not matter."""
-        bare = [self.seq, [_packed(d) for _, d in sorted(self.open.items())]]
-        models = [[name, m.statistics.pack(), sorted(m.counts.items())] for name, m in sorted(self.models.items())]
-        return blake2b(msgspec.msgpack.encode([bare, models, sorted(self.influence.items())]), digest_size=16).hexdigest()
+        return blake2b(self._packed({}), digest_size=16).hexdigest()
+
+    def _packed(self, changed: Mapping[str, float]) -> bytes:
+        models = [
+            (name, m.statistics.pack(), sorted(m.counts.items()), changed.get(name, 0.0)) for name, m in sorted(self.models.items())
+        ]
+        return msgspec.msgpack.encode(_Packed(self.seq, list(self.open.values()), models, sorted(self.influence.items())))
+
+
+class _Packed(msgspec.Struct, array_like=True):
+    """A ledger at rest. open: in the order of the log, which is that of `seq`."""
+
+    seq: int
+    open: list[OpenDecision]
+    models: Sequence[tuple[str, Sequence[Any], list[tuple[str, float]], float]]
+    influence: list[tuple[bytes, int]]
 
 
 def opening_reward(spec: RewardSpec) -> float:
@@ -194,18 +205,3 @@ def _aggregated(earned: float | None, weight: float, aggregation: Aggregation) -
 
 def _total(earned: Mapping[str, float], aggregation: Aggregation) -> float:
     return max(earned.values()) if aggregation is Aggregation.MAX else sum(earned.values())
-
-
-def _packed(decision: OpenDecision) -> Sequence[Any]:
-    d = decision
-    who = (d.seq, d.decision_id, d.model_id, d.user_ref, d.context, d.action, d.slot_at, d.matures_at, d.config_version)
-    return (*who, d.active, d.exposed, d.final, d.weight, d.reward, sorted(d.earned.items()), sorted(d.seen))
-
-
-def _unpacked(packed: Sequence[Any]) -> OpenDecision:
-    seq, decision_id, model_id, user_ref, context, action, *rest, earned, seen = packed
-    features = tuple((key, value) for key, value in context)
-    decision = OpenDecision(seq, decision_id, model_id, user_ref, features, tuple(action), *rest)
-    decision.earned.update(earned)
-    decision.seen.update(seen)
-    return decision

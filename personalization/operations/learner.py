@@ -9,7 +9,6 @@ from heapq import heappop, heappush
 from personalization import telemetry
 from personalization.clock import DAY, SECOND, Clock
 from personalization.deciding.document import slot_at
-from personalization.deciding.features import QUANTUM
 from personalization.deciding.record import decode_record
 from personalization.learning.bandits import encode_policy
 from personalization.learning.credit import CreditLedger, OpenDecision, opening_reward
@@ -217,7 +216,7 @@ def opened(row: LogEntry, reward_of: Callable[[int], RewardSpec]) -> OpenDecisio
         decision_id=row.decision_id,
         model_id=record.inputs.model_id,
         user_ref=row.user_ref,
-        context=tuple((key, value * QUANTUM) for key, value in record.inputs.features),
+        context=record.inputs.features,
         action=record.inputs.candidates[chosen.variant].actions,
         slot_at=at,
         matures_at=at + spec.wait_time,

@@ -1,7 +1,8 @@
 """What the house may rely on from any store, whatever keeps the bytes.
 
-Every method may be called from any thread. Every write is atomic and durable when it returns (events after fsync,
-decisions after group commit). Reads see every write that returned before them. Methods block for the database only.
+Every method may be called from any thread. Every write is atomic and durable when it returns: after fsync, but what the
+log is followed with (decisions, marks, projections, checkpoints) after group commit, which a power cut may take back to
+one earlier moment together. Reads see every write that returned before them. Methods block for the database only.
 A database that does not answer raises StorageUnavailable. Tenants never see each other's rows.
 
 Instants are microseconds since 1970 UTC; user_ref is 16 random bytes.

@@ -15,6 +15,7 @@ from threading import RLock
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from personalization.errors import Conflict, NotFound
 from personalization.messages import LogEntry
@@ -44,6 +45,7 @@ from personalization.storage.rules import (
     ACTIVE,
     DISCARDED,
     INACTIVE,
+    LOGGED,
     PROJECTOR,
     UNREACHABLE,
     Held,
@@ -120,7 +122,7 @@ class _Tenant:
 
     def entry(self, seq: int) -> LogEntry:
         row = self.log[seq - 1]
-        return row if isinstance(row, LogEntry) else as_log_entry(_stored(self.keys.tenant_id, row), row.new.active)
+        return row if isinstance(row, LogEntry) else as_log_entry(row.seq, *(getattr(row.new, name) for name in LOGGED[1:]))
 
 
 class _House:
@@ -263,7 +265,7 @@ class MemoryProfiles(_Room):
         before = tenant.profiles.get(profile.user_ref)
         if profile.version != (before.version if before else 0):
             return None
-        saved = replace(
+        saved = structs.replace(
             profile,
             version=profile.version + 1,
             created_at=before.created_at if before else at,
@@ -288,7 +290,9 @@ class MemoryProfiles(_Room):
             for profile in profiles:
                 stored = tenant.profiles.get(profile.user_ref)
                 if stored is not None:
-                    tenant.profiles[profile.user_ref] = replace(stored, patterns=profile.patterns, learned_seq=profile.learned_seq)
+                    tenant.profiles[profile.user_ref] = structs.replace(
+                        stored, patterns=profile.patterns, learned_seq=profile.learned_seq
+                    )
             tenant.checkpoints[PROJECTOR] = (seq, b"")
             return True
 
@@ -296,7 +300,7 @@ class MemoryProfiles(_Room):
         with self._lock:
             profiles = self._house.known(tenant_id).profiles
             following = sorted(user_ref for user_ref in profiles if after is None or user_ref > after)[:limit]
-            return [replace(profiles[user_ref], attributes={}) for user_ref in following]
+            return [structs.replace(profiles[user_ref], attributes={}) for user_ref in following]
 
     def consents(self, tenant_id: str, user_ref: bytes) -> list[tuple[int, str, Consent]]:
         with self._lock:
@@ -378,7 +382,7 @@ class MemoryLog(_Room):
         if known is None:
             tenant.profiles[event.user_ref] = _empty_profile(tenant.keys.tenant_id, event.user_ref, 1, at)
         elif known.version == 0:
-            tenant.profiles[event.user_ref] = replace(known, version=1)
+            tenant.profiles[event.user_ref] = structs.replace(known, version=1)
         if event.change is not None:
             _change(tenant, event.change, event.type, at)
         return ACCEPTED
@@ -527,12 +531,12 @@ def _change(tenant: _Tenant, change: ProfileChange, type_: str, at: int) -> None
     if profile is None:
         return
     if change.kind == UNREACHABLE:
-        after = replace(profile, reachability=unreachable(profile.reachability, change.channel))
+        after = structs.replace(profile, reachability=unreachable(profile.reachability, change.channel))
     else:
-        after = replace(profile, consent=withdrawn(profile.consent, change.channel))
+        after = structs.replace(profile, consent=withdrawn(profile.consent, change.channel))
     if after == profile:
         return
-    tenant.profiles[change.user_ref] = replace(after, version=profile.version + 1, updated_at=at)
+    tenant.profiles[change.user_ref] = structs.replace(after, version=profile.version + 1, updated_at=at)
     if after.consent != profile.consent:
         tenant.consents[change.user_ref].append((at, f"event:{type_}", after.consent))
 

@@ -55,10 +55,39 @@ def reach(decisions: Sequence[NewDecision]) -> int:
     return min(min(d.decided_at, d.slot_at or d.decided_at) - max(cap.period for cap in d.caps) for d in decisions)
 
 
-def as_log_entry(decision: StoredDecision, active: bool) -> LogEntry:
+#: What `as_log_entry` takes of a decision, in order.
+LOGGED = (
+    *("seq", "decided_at", "slot_at", "action", "user_ref", "decision_id", "template_id", "channel", "zone_offset"),
+    *("active", "record"),
+)
+
+
+def as_log_entry(
+    seq: int,
+    decided_at: int,
+    slot_at: int | None,
+    action: str,
+    user_ref: bytes | None,
+    decision_id: str,
+    template_id: str | None,
+    channel: str | None,
+    zone_offset: int,
+    active: bool,
+    record: bytes,
+) -> LogEntry:
     """A decision as followers see it; `active`: whether it entered the log so."""
     return LogEntry(
-        seq=decision.seq, type=DECIDED, recorded_at=decision.decided_at, active=active, record=decision.record, **subject(decision)
+        seq=seq,
+        type=DECIDED,
+        at=decided_at if slot_at is None else slot_at,
+        recorded_at=decided_at,
+        user_ref=user_ref,
+        decision_id=decision_id,
+        template_id=template_id,
+        channel=channel if action == Action.SEND else None,
+        zone_offset=zone_offset,
+        active=bool(active),
+        record=record,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from personalization.clock import DAY, HOUR, ManualClock, instant
 from personalization.errors import Conflict, MisconfiguredError, NotFound, StorageUnavailable
@@ -303,22 +304,22 @@ def user(store: Storage, name: str = "ada", tenant: str = "acme") -> bytes:
 def test_a_profile_is_stored_to_the_last_field(store: Storage) -> None:
     whole = everything(user(store))
     saved = store.profiles.save(whole, "api", NOW)
-    assert saved == replace(whole, version=1, created_at=NOW, updated_at=NOW)
+    assert saved == structs.replace(whole, version=1, created_at=NOW, updated_at=NOW)
     assert store.profiles.load("acme", [whole.user_ref, BOB]) == {whole.user_ref: saved}
 
-    again = store.profiles.save(replace(saved, traits={"plan": "free"}, attributes={}), "api", NOW + 9)
-    assert again == replace(saved, version=2, updated_at=NOW + 9, traits={"plan": "free"}, attributes={})
+    again = store.profiles.save(structs.replace(saved, traits={"plan": "free"}, attributes={}), "api", NOW + 9)
+    assert again == structs.replace(saved, version=2, updated_at=NOW + 9, traits={"plan": "free"}, attributes={})
     assert store.profiles.load("acme", [whole.user_ref])[whole.user_ref] == again
 
 
 def test_saving_never_touches_what_was_learned(store: Storage) -> None:
     saved = store.profiles.save(profile(), "api", NOW)
-    assert store.profiles.project("acme", [replace(saved, patterns=PATTERNS, learned_seq=7)], seq=7, expected=0)
+    assert store.profiles.project("acme", [structs.replace(saved, patterns=PATTERNS, learned_seq=7)], seq=7, expected=0)
     stored = store.profiles.load("acme", [ADA])[ADA]
-    assert stored == replace(saved, patterns=PATTERNS, learned_seq=7)
+    assert stored == structs.replace(saved, patterns=PATTERNS, learned_seq=7)
     assert repr(stored.patterns) == repr(PATTERNS)
 
-    again = store.profiles.save(replace(saved, language="de"), "api", NOW)
+    again = store.profiles.save(structs.replace(saved, language="de"), "api", NOW)
     assert (again.patterns, again.learned_seq, again.language) == (PATTERNS, 7, "de")
     assert store.profiles.load("acme", [ADA])[ADA] == again
 
@@ -340,7 +341,7 @@ def test_of_many_who_save_one_version_one_wins(store: Storage) -> None:
 
     def attempt(n: int) -> bool:
         try:
-            store.profiles.save(replace(saved, language=f"l{n}"), "api", NOW)
+            store.profiles.save(structs.replace(saved, language=f"l{n}"), "api", NOW)
         except Conflict:
             return False
         return True
@@ -351,8 +352,8 @@ def test_of_many_who_save_one_version_one_wins(store: Storage) -> None:
 
 def test_every_save_is_in_the_log_and_every_consent_in_its_history(store: Storage) -> None:
     saved = store.profiles.save(profile(), "api", NOW)
-    refusing = store.profiles.save(replace(saved, consent=Consent(marketing=False)), "import", NOW + 1)
-    store.profiles.save(replace(refusing, language="de"), "api", NOW + 2)
+    refusing = store.profiles.save(structs.replace(saved, consent=Consent(marketing=False)), "import", NOW + 1)
+    store.profiles.save(structs.replace(refusing, language="de"), "api", NOW + 2)
     assert [(e.seq, e.type, e.at, e.user_ref, e.body) for e in whole_log(store)] == [
         (1, LogType.PROFILE_UPDATED, NOW, ADA, {"version": 1, "source": "api"}),
         (2, LogType.PROFILE_UPDATED, NOW + 1, ADA, {"version": 2, "source": "import"}),
@@ -376,7 +377,7 @@ def test_many_profiles_are_saved_in_order_and_a_stale_one_harms_no_other(store: 
 
 def test_projecting_moves_the_checkpoint_or_stores_nothing(store: Storage) -> None:
     saved = store.profiles.save(profile(), "api", NOW)
-    learned = replace(saved, patterns=PATTERNS, learned_seq=4)
+    learned = structs.replace(saved, patterns=PATTERNS, learned_seq=4)
     assert not store.profiles.project("acme", [learned], seq=4, expected=3)
     assert store.profiles.load("acme", [ADA])[ADA].patterns == Patterns()
     assert store.profiles.project("acme", [learned, profile(BOB, patterns=PATTERNS)], seq=4, expected=0)

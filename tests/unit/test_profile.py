@@ -1,6 +1,5 @@
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from personalization.clock import DAY, HOUR, instant
 from personalization.messages import LogEntry

@@ -21,7 +21,7 @@ from personalization.storage.base import (
     Reservation,
     StoredDecision,
 )
-from personalization.storage.rules import ACTIVE, INACTIVE, Held, admitted, as_log_entry, reach, takes_reservation
+from personalization.storage.rules import ACTIVE, INACTIVE, LOGGED, Held, admitted, as_log_entry, reach, takes_reservation
 from personalization.storage.sql.engine import Lookup, Sql, Transaction
 from personalization.storage.sql.head import Head
 from personalization.storage.sql.schema import cap_reservations, decisions
@@ -87,7 +87,7 @@ FULL = Lookup(lambda tenant, ids: sa.select(*_COLUMNS).where(decisions.c.tenant_
 LIGHT = Lookup(
     lambda tenant, ids: sa.select(*_COLUMNS[:-2]).where(decisions.c.tenant_id == tenant, decisions.c.decision_id.in_(ids))
 )
-LOGGED_COLUMNS = _COLUMNS[:-1]
+LOGGED_COLUMNS = tuple(decisions.c[name] for name in LOGGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,7 @@ def release(transaction: Transaction, tenant_id: str, user_ref: bytes | None, sl
 
 
 def stored(row: tuple[Any, ...], values: bytes | None = None) -> StoredDecision:
-    """From the columns of FULL, LIGHT or LOGGED_COLUMNS."""
+    """From the columns of FULL or LIGHT."""
     r = _Row(*row)
     return StoredDecision(
         seq=r.seq,
@@ -237,4 +237,4 @@ def opened(users: SqlUsers, cipher: Cipher, keys: TenantKeys, row: tuple[Any, ..
 
 def entry_of_decision(row: tuple[Any, ...]) -> LogEntry:
     """From LOGGED_COLUMNS."""
-    return as_log_entry(stored(row), bool(_Row(*row).active))
+    return as_log_entry(*row)

@@ -50,6 +50,10 @@ class Database(ABC):
         """Many rows of all columns at once; with `ignore` those whose key is taken are left out."""
 
     @abstractmethod
+    def change(self, cursor: Any, sql: Sql, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Run one prepared statement for each of many tuples of values."""
+
+    @abstractmethod
     def migrating(self) -> AbstractContextManager[sa.Connection]:
         """A transaction that no other process's migration overlaps."""
 
@@ -143,6 +147,10 @@ class Transaction:
     def insert(self, table: sa.Table, rows: Sequence[tuple[Any, ...]], ignore: bool = False) -> None:
         if rows:
             self._database.insert(self._cursor, table, rows, ignore)
+
+    def change(self, sql: Sql, rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            self._database.change(self._cursor, sql, rows)
 
     def serialise(self) -> None:
         self._database.serialise(self)

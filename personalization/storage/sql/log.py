@@ -70,7 +70,7 @@ class SqlLog:
         self._commit = GroupCommit(
             database,
             {_EVENTS: append_events, _DECISIONS: append_decisions, _MARKS: append_marks},
-            durable=frozenset({_EVENTS, _MARKS}),
+            durable=frozenset({_EVENTS}),
         )
 
     def append_events(self, tenant_id: str, events: Sequence[NewEvent], at: int) -> list[str]:

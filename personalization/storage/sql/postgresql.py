@@ -101,6 +101,9 @@ class PostgresDatabase(Database):
     def insert(self, cursor: Any, table: sa.Table, rows: Sequence[tuple[Any, ...]], ignore: bool) -> None:
         psycopg2.extras.execute_values(cursor, _values_of(table, ignore, self.dialect), rows, page_size=_PAGE)
 
+    def change(self, cursor: Any, sql: Sql, rows: Sequence[tuple[Any, ...]]) -> None:
+        psycopg2.extras.execute_batch(cursor, sql.text(self.dialect), rows, page_size=_PAGE)
+
     @contextmanager
     def migrating(self) -> Iterator[sa.Connection]:
         with available(), self._engine.begin() as connection:

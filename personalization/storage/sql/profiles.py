@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from msgspec import structs
 
 from personalization.errors import Conflict, NotFound
 from personalization.profile import Consent, Patterns, PersonalizationProfile
@@ -80,7 +81,7 @@ def _update_of(*names: str) -> sa.Update:
 
 
 _SAVED = [name for name in _Row._fields if name not in _KEPT]
-_SAVE, _PROJECT = _update_of(*_SAVED), _update_of("patterns", "learned_seq")
+_SAVE, _PROJECT = _update_of(*_SAVED), Sql(_update_of("patterns", "learned_seq"))
 _CHANGE = _update_of("version", "updated_at", "declared", "consent")
 
 
@@ -149,16 +150,12 @@ class SqlProfiles:
         return self._cipher.seal(owner, _ATTRIBUTES, pack(profile.attributes))
 
     def project(self, tenant_id: str, profiles: Sequence[PersonalizationProfile], seq: int, expected: int) -> bool:
-        learned = [
-            {"new_patterns": pack(p.patterns), "new_learned_seq": p.learned_seq, "tenant": tenant_id, "ref": p.user_ref}
-            for p in profiles
-        ]
-        with self._database.write() as transaction, locked_head(transaction, tenant_id):
+        learned = [(pack(p.patterns), p.learned_seq, tenant_id, p.user_ref) for p in profiles]
+        with self._database.write(durable=False) as transaction, locked_head(transaction, tenant_id):
             checkpoint = transaction.rows(LOAD_CHECKPOINT, (tenant_id, PROJECTOR))
             if (checkpoint[0][0] if checkpoint else 0) != expected:
                 return False
-            if learned:
-                transaction.execute(_PROJECT, learned)
+            transaction.change(_PROJECT, learned)
             if checkpoint:
                 transaction.run(MOVE_CHECKPOINT, (seq, b"", tenant_id, PROJECTOR))
             else:
@@ -193,7 +190,7 @@ class _Saving:
         before = self._stored.get(profile.user_ref, _NEW)
         if profile.version != before.version:
             return None
-        saved = replace(
+        saved = structs.replace(
             profile,
             version=before.version + 1,
             created_at=before.created_at or self._at,

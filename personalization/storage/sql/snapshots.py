@@ -67,6 +67,6 @@ class SqlCheckpoints:
         return (found[0][0], found[0][1]) if found else None
 
     def save(self, tenant_id: str, follower: str, seq: int, body: bytes) -> None:
-        with self._database.write() as transaction:
+        with self._database.write(durable=False) as transaction:
             if not transaction.run(MOVE_CHECKPOINT, (seq, body, tenant_id, follower)):
                 transaction.insert(checkpoints, [(tenant_id, follower, seq, body)], ignore=True)

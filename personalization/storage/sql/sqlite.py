@@ -109,6 +109,9 @@ class SQLiteDatabase(Database):
     def insert(self, cursor: Any, table: sa.Table, rows: Sequence[tuple[Any, ...]], ignore: bool) -> None:
         cursor.executemany(_inserting(table, ignore).text(self.dialect), rows)
 
+    def change(self, cursor: Any, sql: Sql, rows: Sequence[tuple[Any, ...]]) -> None:
+        cursor.executemany(sql.text(self.dialect), rows)
+
     @contextmanager
     def migrating(self) -> Iterator[sa.Connection]:
         lock = ProcessLock(self.path.with_name(f"{self.path.name}.migration"), self._clock)

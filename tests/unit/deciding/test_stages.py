@@ -15,7 +15,7 @@ ARMS = tuple(action_features(name, []) for name in "abc")
 def learned() -> Policy:
     rng, statistics = np.random.default_rng(7), BanditStatistics()
     for i in range(300):
-        statistics.add(((BIAS, 1.0),), ARMS[i % 3], float(rng.random() < (0.2, 0.3, 0.25)[i % 3]), 1.0)
+        statistics.add(((BIAS, 256),), ARMS[i % 3], float(rng.random() < (0.2, 0.3, 0.25)[i % 3]), 1.0)
     return decode_policy(encode_policy(statistics, {}), 1, "m")
 
 

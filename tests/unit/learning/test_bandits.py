@@ -4,6 +4,7 @@ import pytest
 from personalization.learning.bandits import (
     BIAS,
     DIMENSIONS,
+    QUANTUM,
     BanditStatistics,
     Policy,
     action_features,
@@ -15,7 +16,7 @@ from personalization.learning.bandits import (
 )
 
 ARMS = tuple(action_features(name, [("tone", tone)]) for name, tone in (("a", "warm"), ("b", "dry"), ("c", "warm")))
-CONTEXT = ((BIAS, 1.0), (feature_key("trait:plan=pro"), 1.0))
+CONTEXT = ((BIAS, 256), (feature_key("trait:plan=pro"), 256))
 
 
 def everything(n: int, k: int = 3) -> np.ndarray:
@@ -83,7 +84,7 @@ def test_what_is_learned_of_a_tone_serves_an_arm_never_seen() -> None:
 
 def test_answers_do_not_depend_on_who_else_is_asked_about() -> None:
     rng = np.random.default_rng(3)
-    contexts = [((BIAS, 1.0), *((feature_key(f"t{j}={rng.integers(4)}"), 1.0) for j in range(6))) for _ in range(100)]
+    contexts = [((BIAS, 256), *((feature_key(f"t{j}={rng.integers(4)}"), 256) for j in range(6))) for _ in range(100)]
     statistics = BanditStatistics()
     for context in contexts * 3:
         statistics.add(context, ARMS[int(rng.integers(3))], float(rng.random()), 1.0)
@@ -98,7 +99,7 @@ def test_answers_do_not_depend_on_who_else_is_asked_about() -> None:
 def test_more_features_than_room_share_dimensions_and_stay_finite() -> None:
     statistics = BanditStatistics()
     for i in range(500):
-        statistics.add(((BIAS, 1.0), (feature_key(f"city={i}"), 1.0)), ARMS[i % 3], float(i % 2), 1.0)
+        statistics.add(((BIAS, 256), (feature_key(f"city={i}"), 256)), ARMS[i % 3], float(i % 2), 1.0)
     mean, covariance = statistics.posterior()
     assert statistics.size <= DIMENSIONS
     assert np.isfinite(mean).all()
@@ -116,8 +117,8 @@ def test_state_survives_packing_bit_for_bit() -> None:
 
 def test_extreme_values_give_finite_answers() -> None:
     statistics = BanditStatistics()
-    statistics.add(((BIAS, 1.0), (feature_key("huge"), 1e6)), ARMS[0], 1_000.0, 1.0)
-    means, _, odds = policy(statistics).compare([((BIAS, 1.0), (feature_key("huge"), -1e6))], ARMS, everything(1))
+    statistics.add(((BIAS, 256), (feature_key("huge"), 256_000_000)), ARMS[0], 1_000.0, 1.0)
+    means, _, odds = policy(statistics).compare([((BIAS, 256), (feature_key("huge"), -256_000_000))], ARMS, everything(1))
     assert np.isfinite(means).all()
     assert ((odds >= 0.0) & (odds <= 1.0)).all()
 
@@ -142,7 +143,7 @@ def test_two_arms_are_drawn_as_thompson_sampling_would() -> None:
     for a, arm in enumerate(arms):
         for key, value in CONTEXT:
             for act in arm:
-                phi[a, learned.index[cross_key(key, act)]] += value
+                phi[a, learned.index[cross_key(key, act)]] += value * QUANTUM
     scores = weights @ phi.T
     wins = (scores[:, 1 - greedy[0]] > scores[:, greedy[0]]).mean()
     assert share == pytest.approx(wins, abs=0.015)

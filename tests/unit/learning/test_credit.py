@@ -10,7 +10,7 @@ SPEC = RewardSpec(weights={"clicked": 1.0, "converted": 5.0, "unsubscribed": -5.
 
 def decision(seq: int = 1, user: bytes | None = b"u", **fields: object) -> OpenDecision:
     return OpenDecision(
-        seq, f"d{seq}", "m", user, ((BIAS, 1.0),), action_features("a", []), slot_at=0, matures_at=10, config_version=0, **fields
+        seq, f"d{seq}", "m", user, ((BIAS, 256),), action_features("a", []), slot_at=0, matures_at=10, config_version=0, **fields
     )  # type: ignore[arg-type]
 
 

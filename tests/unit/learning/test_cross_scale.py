@@ -14,7 +14,7 @@ def taught(lift: float, rows: int = 4_000) -> BanditStatistics:
     for _ in range(rows):
         kind, arm = int(rng.integers(len(KINDS))), int(rng.integers(2))
         rate = 0.2 + arm * lift * (1 if kind % 2 else -1)
-        statistics.add(((BIAS, 1.0), (KINDS[kind], 1.0)), ARMS[arm], float(rng.random() < rate), 1.0)
+        statistics.add(((BIAS, 256), (KINDS[kind], 256)), ARMS[arm], float(rng.random() < rate), 1.0)
     return statistics
 
 
