@@ -22,12 +22,13 @@ from personalization.cache import CachedProfiles
 from personalization.clock import MINUTE, Clock, utc_offset, zone
 from personalization.deciding.assembly import CODE, Decided, decide_many, fallen_back, record_of, refused
 from personalization.deciding.document import document, slot_at
-from personalization.deciding.feasible import Capabilities, Question, caps_of, prepare
+from personalization.deciding.feasible import Question, caps_of, prepare
 from personalization.deciding.features import feature_names
 from personalization.deciding.planning import Plan, plan_of
 from personalization.deciding.record import MILLE, Record, decode_record, encode_record
 from personalization.deciding.replay import Replay, replay
 from personalization.deciding.stages import PolicyOf
+from personalization.deciding.terms import Capabilities
 from personalization.errors import Conflict, KeyReused, NotFound, PersonalizationError, StorageUnavailable
 from personalization.messages import PersonalizationRequest, PersonalizationResponse
 from personalization.models.registry import PolicyBook

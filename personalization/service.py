@@ -10,7 +10,7 @@ from personalization import telemetry
 from personalization.cache import CachedProfiles
 from personalization.clock import Clock
 from personalization.core import Answer, Ask, DeepPersonalizationEngine, PersonalizationOrchestrator
-from personalization.deciding.feasible import Capabilities
+from personalization.deciding.terms import Capabilities
 from personalization.errors import Invalid, PersonalizationError
 from personalization.messages import EngagementEvent, EventsReceipt, PersonalizationRequest, PersonalizationResponse
 from personalization.models.registry import PolicyBook

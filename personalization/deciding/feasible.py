@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,30 +11,19 @@ import msgspec
 
 from personalization.clock import DAY, zone
 from personalization.deciding.features import context_features, gathered, moment_features, profile_features
-from personalization.deciding.planning import Plan
-from personalization.deciding.preferences import channel_belief, slot_beliefs
-from personalization.deciding.record import MILLE, Candidate, ChannelOption, Constraint, Inputs
+from personalization.deciding.planning import Candidates, Plan
+from personalization.deciding.preferences import channel_beliefs, slot_beliefs
+from personalization.deciding.record import Candidate, ChannelOption, Constraint, Inputs
 from personalization.deciding.slots import Slots, next_open, slot_mask, slots_of
 from personalization.deciding.stages import CHANNEL, TIMING, VARIANT
+from personalization.deciding.terms import Capabilities, Terms, terms_of
 from personalization.errors import MissingVariables
 from personalization.learning.bandits import Feature
 from personalization.messages import PersonalizationRequest
 from personalization.profile import PersonalizationProfile
 from personalization.storage.base import Reservation
 from personalization.tenant import DEFAULT_SEND_WINDOW, FrequencyCap, QuietHours, TenantConfig
-from personalization.vocabulary import Category, ConsentDefault, LearningMode, Mode, Strategy, Suppression
-
-_ALL_STRATEGIES = frozenset(Strategy)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Capabilities:
-    """What takes part in a decision at a service level."""
-
-    variant_policy: bool = False
-    forecast: bool = False
-    send_time: bool = False
-    channel_choice: bool = False
+from personalization.vocabulary import Category, ConsentDefault, Mode, Strategy, Suppression
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,62 +67,67 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
 def prepare(question: Question) -> Prepared:
     """Raises MissingVariables when no variant has all its variables."""
-    request, profile, plan = question.request, question.profile, question.plan
     found: list[Constraint] = []
     place = _zone(question)
     slots = _slots(question, place, found)
     channels = _channels(question, slots, found)
-    candidates, quality_failed = _candidates(question, channels)
-    refusal, retry_at = _refusal(question, place, slots, candidates, found)
-    mode, exploration = _mode(question, quality_failed)
-    stages = _stages(question)
-    strategies = frozenset(request.strategies) or _ALL_STRATEGIES
-    means, deviations = slot_beliefs(profile, slots, bool(stages & TIMING) and Strategy.BEHAVIORAL_ADAPTIVE in strategies)
-    personal = bool(stages & VARIANT)
+    offered, quality_failed = _candidates(question, channels)
+    refusal, retry_at = _refusal(question, place, slots, offered.fitting, found)
+    terms = _terms(question, quality_failed)
+    means, deviations = slot_beliefs(
+        question.profile, slots, bool(terms.stages & TIMING) and Strategy.BEHAVIORAL_ADAPTIVE in terms.strategies
+    )
     inputs = Inputs(
         seed=question.seed,
         now=question.now,
         model_id=question.model_id,
         snapshot_id=question.snapshot_id,
-        features=_features(question, slots, strategies) if personal and refusal is None else (),
-        candidates=tuple(candidates) if refusal is None else (),
-        baseline=next((i for i, c in enumerate(candidates) if c.variant_id == plan.baseline_variant_id), 0),
+        features=_features(question, slots, terms) if terms.stages & VARIANT and refusal is None else (),
+        candidates=offered.fitting if refusal is None else (),
+        baseline=offered.baseline,
         channels=tuple(channels) if refusal is None else (),
         earliest=slots.earliest,
         first_hour=slots.first_hour,
         slot_means=means,
         slot_deviations=deviations,
-        exploration=round(exploration * 1e6),
-        stages=stages,
-        forced="baseline" if _held_back(question, mode, quality_failed) else "",
+        exploration=terms.exploration,
+        stages=terms.stages,
+        forced="baseline" if terms.held_back else "",
         refusal=refusal,
         retry_at=retry_at,
     )
     return Prepared(
         inputs=inputs,
-        mode=mode,
-        trains=_trains(question, mode) and refusal is None,
+        mode=terms.mode,
+        trains=terms.trains and refusal is None,
         zone=place,
-        strategies=_strategies(inputs, strategies),
+        strategies=_strategies(inputs, terms),
         recommendations=_recommendations(question, quality_failed),
         constraints=tuple(found),
         quality_failed=quality_failed,
     )
 
 
-def _features(question: Question, slots: Slots, strategies: frozenset[str]) -> tuple[Feature, ...]:
+def _terms(question: Question, quality_failed: bool) -> Terms:
+    config = question.config
+    holdout = config.holdout_no_send + config.holdout
+    return terms_of(
+        question.capabilities,
+        question.request.strategies,
+        config.learning_mode,
+        config.exploration,
+        personal=_allows(question, "personalization"),
+        learns=_allows(question, "learning"),
+        holdout=question.bucket < holdout and question.plan.category != Category.TRANSACTIONAL,
+        quality_failed=quality_failed,
+    )
+
+
+def _features(question: Question, slots: Slots, terms: Terms) -> tuple[Feature, ...]:
     who = profile_features(question.profile, question.plan.language)
-    if Strategy.CONTEXTUAL_INTELLIGENCE not in strategies:
+    if Strategy.CONTEXTUAL_INTELLIGENCE not in terms.strategies:
         return gathered(who)
     return gathered(who, moment_features(slots.hours[0]), context_features(question.request.context))
-
-
-def _held_back(question: Question, mode: Mode, quality_failed: bool) -> bool:
-    """Whether the baseline goes out by the first channel at the earliest slot; a basic level still keeps to what was
-    declared of channels and hours."""
-    if mode is Mode.BASELINE:
-        return quality_failed or not _allows(question, "personalization")
-    return mode in (Mode.HOLDOUT, Mode.APPRENTICE)
 
 
 # -- when ------------------------------------------------------------------------------------------------------------
@@ -164,9 +157,9 @@ def _slots(question: Question, place: ZoneInfo, found: list[Constraint]) -> Slot
 
 
 def _quiet(question: Question) -> tuple[QuietHours, ...]:
-    if question.plan.category == Category.TRANSACTIONAL:
-        return ()
     own = question.profile.timing_preferences.quiet_hours if question.profile else None
+    if (own is None and question.config.quiet_hours is None) or question.plan.category == Category.TRANSACTIONAL:
+        return ()
     return tuple(q for q in (question.config.quiet_hours, own) if q is not None)
 
 
@@ -179,19 +172,24 @@ def _next_open(question: Question, place: ZoneInfo, after: int) -> int | None:
 
 def _channels(question: Question, slots: Slots, found: list[Constraint]) -> list[ChannelOption]:
     """The open channels in listed order, each with its allowed slots."""
-    options: list[ChannelOption] = []
-    profile, caps = question.profile, caps_of(question)
+    names, profile = question.plan.channels, question.profile
+    beliefs = channel_beliefs(profile, names, question.now, question.capabilities.channel_choice)
     marketed = question.plan.category != Category.TRANSACTIONAL
     refused = marketed and not _allows(question, "marketing")
-    capped = bool(caps) and (bool(question.reserved) or any(cap.limit <= 0 for cap in caps))
-    for name in question.plan.channels:
+    caps = caps_of(question)
+    if caps and (question.reserved or any(cap.limit <= 0 for cap in caps)):
+        masks = [_uncapped(question, caps, slots, name) for name in names]
+    else:
+        masks = [(slots.open, None)] * len(names)
+    options: list[ChannelOption] = []
+    for name, (mean, deviation), (mask, capped) in zip(names, beliefs, masks, strict=True):
         closed = Suppression.NO_CONSENT if refused else profile and _closed(profile, name, marketed)
         if closed:
             found.append(Constraint(closed, name, True))
             continue
-        mask = _uncapped(question, caps, slots, name, found) if capped else slots.open
+        if capped:
+            found.append(capped)
         if mask:
-            mean, deviation = channel_belief(profile, name, question.now, question.capabilities.channel_choice)
             options.append(ChannelOption(name, mean, deviation, slot_mask(mask)))
     return options
 
@@ -220,8 +218,8 @@ def caps_of(question: Question) -> tuple[FrequencyCap, ...]:
     return (*question.config.frequency_caps, *(FrequencyCap(limit=n, period=p) for n, p in wanted if n is not None))
 
 
-def _uncapped(question: Question, caps: Sequence[FrequencyCap], slots: Slots, channel: str, found: list[Constraint]) -> int:
-    """The open slots that every cap admits."""
+def _uncapped(question: Question, caps: Sequence[FrequencyCap], slots: Slots, channel: str) -> tuple[int, Constraint | None]:
+    """The open slots that every cap admits, and what is to be said of the others."""
     covering = [cap for cap in caps if cap.covers(channel, question.plan.category)]
     taken = [[r.slot_at for r in question.reserved if cap.covers(r.channel, r.category)] for cap in covering]
 
@@ -229,29 +227,24 @@ def _uncapped(question: Question, caps: Sequence[FrequencyCap], slots: Slots, ch
         return all(cap.admits(slots_, at) for cap, slots_ in zip(covering, taken, strict=True))
 
     mask = sum(1 << k for k in range(len(slots.hours)) if slots.open >> k & 1 and admitted(slots.at(k)))
-    if mask != slots.open:
-        ends = sorted(at + cap.period for cap, slots_ in zip(covering, taken, strict=True) for at in slots_)
-        retry = next((at for at in ends if at > question.now and admitted(at)), None)
-        found.append(Constraint("frequency_cap", channel, mask == 0, retry))
-    return mask
+    if mask == slots.open:
+        return mask, None
+    ends = sorted(at + cap.period for cap, slots_ in zip(covering, taken, strict=True) for at in slots_)
+    retry = next((at for at in ends if at > question.now and admitted(at)), None)
+    return mask, Constraint("frequency_cap", channel, mask == 0, retry)
 
 
 # -- what ------------------------------------------------------------------------------------------------------------
 
 
-def _candidates(question: Question, channels: Sequence[ChannelOption]) -> tuple[list[Candidate], bool]:
+def _candidates(question: Question, channels: Sequence[ChannelOption]) -> tuple[Candidates, bool]:
     """Variants with all their variables, on the channels they fit and good enough; True when none was good enough."""
     found = question.plan.candidates(question.values, tuple([option.name for option in channels]))
-    if not found.filled:
+    if found.lacking:
         raise MissingVariables(found.missing)
-    fitting = [candidate for candidate in found.filled if candidate.channels]
     threshold = question.request.min_quality_score
     threshold = question.config.min_quality_score if threshold is None else threshold
-    good = [candidate for candidate in fitting if candidate.quality >= threshold * MILLE]
-    if good or not fitting:
-        return good, False
-    baseline = [c for c in fitting if c.variant_id == question.plan.baseline_variant_id] or fitting[:1]
-    return baseline, True
+    return found.good(threshold) if threshold > 0.0 else (found, False)
 
 
 def _refusal(
@@ -287,45 +280,11 @@ def _allowed_from(question: Question, place: ZoneInfo, at: int) -> int:
 # -- how -------------------------------------------------------------------------------------------------------------
 
 
-def _mode(question: Question, quality_failed: bool) -> tuple[Mode, float]:
-    config = question.config
-    if quality_failed or not _allows(question, "personalization") or not question.capabilities.variant_policy:
-        return Mode.BASELINE, 0.0
-    if question.plan.category != Category.TRANSACTIONAL and question.bucket < config.holdout_no_send + config.holdout:
-        return Mode.HOLDOUT, config.exploration
-    if config.learning_mode is LearningMode.APPRENTICE:
-        return Mode.APPRENTICE, config.exploration
-    if config.learning_mode is LearningMode.OFF or not _allows(question, "learning") or config.exploration == 0.0:
-        return Mode.GREEDY, 0.0
-    return Mode.ONLINE, config.exploration
-
-
-def _trains(question: Question, mode: Mode) -> bool:
-    return (
-        mode in (Mode.ONLINE, Mode.GREEDY)
-        and question.config.learning_mode is LearningMode.ONLINE
-        and _allows(question, "learning")
-    )
-
-
-def _stages(question: Question) -> int:
-    if not _allows(question, "personalization"):
-        return 0
-    can, wanted = question.capabilities, question.request.strategies
-    behaviour = not wanted or Strategy.BEHAVIORAL_ADAPTIVE in wanted
-    variant = not wanted or Strategy.PREDICTIVE_OPTIMIZATION in wanted or Strategy.NEURAL_CONTENT in wanted
-    return (
-        VARIANT * (can.variant_policy and variant)
-        + CHANNEL * (can.channel_choice and behaviour)
-        + TIMING * (can.send_time and behaviour)
-    )
-
-
-def _strategies(inputs: Inputs, wanted: frozenset[str]) -> tuple[str, ...]:
+def _strategies(inputs: Inputs, terms: Terms) -> tuple[str, ...]:
     """The strategies that took part, by what the draw really read."""
     behaviour = bool(inputs.slot_means) or (bool(inputs.stages & CHANNEL) and len(inputs.channels) > 1)
     words = bool(inputs.stages & VARIANT) and len(inputs.candidates) > 1
-    return _applied(behaviour, words and Strategy.CONTEXTUAL_INTELLIGENCE in wanted, words)
+    return _applied(behaviour, words and Strategy.CONTEXTUAL_INTELLIGENCE in terms.strategies, words)
 
 
 @lru_cache(maxsize=8)
@@ -335,16 +294,19 @@ def _applied(*parts: bool) -> tuple[str, ...]:
 
 
 def _recommendations(question: Question, quality_failed: bool) -> tuple[str, ...]:
-    profile, found = question.profile, []
-    if profile is None or not profile.declared:
-        found.append("unknown_user" if question.user_ref else "anonymous")
-    else:
-        if profile.timezone is None:
-            found.append("no_timezone")
-        if profile.language is None:
-            found.append("no_language")
-    if len(question.plan.variants) == 1:
-        found.append("one_variant")
-    if quality_failed:
-        found.append("quality_below")
-    return tuple(found)
+    profile, one_variant = question.profile, len(question.plan.variants) == 1
+    if profile is None or not profile.version:
+        return _recommended("unknown_user" if question.user_ref else "anonymous", False, False, one_variant, quality_failed)
+    return _recommended("", profile.timezone is None, profile.language is None, one_variant, quality_failed)
+
+
+@lru_cache(maxsize=64)
+def _recommended(unknown: str, no_zone: bool, no_language: bool, one_variant: bool, quality_failed: bool) -> tuple[str, ...]:
+    codes = {
+        unknown: bool(unknown),
+        "no_timezone": no_zone,
+        "no_language": no_language,
+        "one_variant": one_variant,
+        "quality_below": quality_failed,
+    }
+    return tuple(code for code, holds in codes.items() if holds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from personalization.content.locales import choose_locale
@@ -31,10 +31,25 @@ class PlannedVariant:
 
 @dataclass(frozen=True)
 class Candidates:
-    """filled: the variants with all their variables, whether or not they fit an open channel; missing: what the others lack."""
+    """The variants for one kind of person.
 
-    filled: tuple[Candidate, ...]
+    fitting  : those with all their variables that fit an open channel
+    baseline : where the baseline stands among them, 0 when it is not there
+    lacking  : no variant has all its variables; missing: those that any lacks
+    """
+
+    fitting: tuple[Candidate, ...]
+    baseline: int
+    lacking: bool
     missing: frozenset[str]
+
+    def good(self, threshold: float) -> tuple[Candidates, bool]:
+        """Those of this quality, 0..1. When there is none the baseline alone, and True."""
+        good = tuple(candidate for candidate in self.fitting if candidate.quality >= threshold * MILLE)
+        if not good and self.fitting:
+            return replace(self, fitting=(self.fitting[self.baseline],), baseline=0), True
+        name = self.fitting[self.baseline].variant_id if self.fitting else ""
+        return replace(self, fitting=good, baseline=_place(good, name)), False
 
 
 @dataclass(frozen=True)
@@ -77,10 +92,15 @@ class Plan:
                 quality = round(v.static.score(v.compiled, values) * MILLE)
                 mask = sum(bits.get(name, 0) for name in v.channels)
                 filled.append(Candidate(v.variant_id, v.locale, v.actions, quality, mask))
-        return Candidates(tuple(filled), missing)
+        fitting = tuple(candidate for candidate in filled if candidate.channels)
+        return Candidates(fitting, _place(fitting, self.baseline_variant_id), not filled, missing)
 
     def variant(self, variant_id: str) -> PlannedVariant:
         return next(planned for planned in self.variants if planned.variant_id == variant_id)
+
+
+def _place(candidates: Sequence[Candidate], variant_id: str) -> int:
+    return next((i for i, candidate in enumerate(candidates) if candidate.variant_id == variant_id), 0)
 
 
 #: Compiles one content; the caller keeps what it compiled.

@@ -11,12 +11,11 @@ import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import accumulate
 
-import numpy as np
+import msgspec
 
 from personalization.deciding.record import ChannelOption, Inputs, Outcome, Triple
 from personalization.learning.bandits import Policy
@@ -35,8 +34,7 @@ Actions = tuple[tuple[int, ...], ...]
 PolicyOf = Callable[[str, int], Policy]
 
 
-@dataclass(frozen=True)
-class Preference:
+class Preference(msgspec.Struct, frozen=True):
     """A stage's distribution before exploration is bounded: options (indexes), their odds against the greedy one."""
 
     options: tuple[int, ...]
@@ -44,8 +42,7 @@ class Preference:
     greedy: int
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """A stage ready to be drawn from: up to which grid point each option reaches, and the greedy one's probability."""
 
     options: tuple[int, ...]
@@ -61,6 +58,7 @@ class Stage:
         return self.options[at], (self.bounds[at] - (self.bounds[at - 1] if at else 0)) / GRID
 
 
+@lru_cache(maxsize=16384)
 def staged(preference: Preference, exploration: float) -> Stage:
     """At most `exploration` of the grid off the greedy option; the odds are followed where they explore less."""
     if len(preference.options) == 1:
@@ -97,12 +95,10 @@ def _variant_preferences(inputs: Sequence[Inputs], policy_of: PolicyOf) -> list[
         else:
             found[i] = _only(one.baseline)
     for (model_id, snapshot_id, actions), members in groups.items():
-        contexts = [inputs[i].features for i in members]
-        allowed = np.ones((len(members), len(actions)), np.bool_)
-        _, greedy, odds = policy_of(model_id, snapshot_id).compare(contexts, actions, allowed)
+        rankings = policy_of(model_id, snapshot_id).rank([inputs[i].features for i in members], actions)
         options = tuple(range(len(actions)))
-        for i, best, row in zip(members, greedy.tolist(), odds.tolist(), strict=True):
-            found[i] = Preference(options, tuple(row), best)
+        for i, (best, odds) in zip(members, rankings, strict=True):
+            found[i] = Preference(options, odds, best)
     return found
 
 
@@ -117,7 +113,7 @@ def _outcome(one: Inputs, variant: Preference | None) -> Outcome:
     where = greedy_where if drawn_variant == variant.greedy else _where(one, drawn_variant, shares[1])
     drawn_channel, p_channel = where.draw(by_channel)
     greedy_when = _when(one, one.channels[greedy_where.greedy], shares[2])
-    when = _when(one, one.channels[drawn_channel], shares[2])
+    when = greedy_when if drawn_channel == greedy_where.greedy else _when(one, one.channels[drawn_channel], shares[2])
     drawn_slot, p_slot = when.draw(by_slot)
     drawn = Triple(drawn_variant, drawn_channel, drawn_slot)
     forced = bool(one.forced)
@@ -176,7 +172,6 @@ def _slot_stage(mask: bytes, means: bytes, deviations: bytes, explores: bool, ex
     return _stage_of(options, scores, explores, exploration)
 
 
-@lru_cache(maxsize=16384)
 def _stage_of(options: tuple[int, ...], scores: tuple[tuple[int, int], ...], explores: bool, exploration: float) -> Stage:
     """From independent posteriors (mean, deviation), in whatever unit; the first of equal means is the greedy one."""
     means = [mean for mean, _ in scores]

@@ -28,6 +28,8 @@ import numpy.typing as npt
 from scipy.linalg import solve_triangular
 from scipy.special import ndtr
 
+from personalization.recent import Recent
+
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
@@ -35,6 +37,8 @@ IntArray = npt.NDArray[np.int64]
 QUANTUM = 1 / 256
 #: (key, value in quanta): one active feature.
 Feature = tuple[int, int]
+#: The greedy action and every action's odds of beating it.
+Ranking = tuple[int, tuple[float, ...]]
 
 EXACT, DIMENSIONS = 96, 128
 #: The context feature that is always 1, and the action feature that every action has.
@@ -48,6 +52,8 @@ _SCALES, _HALVING = (1.0, 0.5, 0.25, 0.125), 0.25
 _PRIOR_WEIGHT, _PRIOR_VARIANCE = 2.0, 0.1
 #: Contexts scored in one product; larger blocks leave the processor's cache and cost page faults.
 BLOCK = 32
+#: Rankings a policy remembers of one tuple of actions, and how many such tuples.
+_RANKINGS_KEPT, _ACTIONS_KEPT = 4_096, 100
 
 
 @lru_cache(maxsize=65536)
@@ -319,6 +325,25 @@ class Policy:
         lower[np.tril_indices(d)] = np.frombuffer(body.covariance, np.float32)
         self.covariance = lower + np.tril(lower, -1).T
         self._columns: dict[tuple[tuple[int, ...], ...], _Columns] = {}
+        self._ranked: dict[tuple[tuple[int, ...], ...], Recent[tuple[Feature, ...], Ranking]] = {}
+
+    def rank(self, contexts: Sequence[tuple[Feature, ...]], actions: tuple[tuple[int, ...], ...]) -> list[Ranking]:
+        """One ranking of the actions a context. A policy never changes, so what was asked before is remembered."""
+        known = self._ranked.get(actions) or self._remembering(actions)
+        rankings = [known.get(context) for context in contexts]
+        new = list(dict.fromkeys([context for context, ranking in zip(contexts, rankings, strict=True) if ranking is None]))
+        if not new:
+            return rankings  # type: ignore[return-value]
+        _, greedy, odds = self.compare(new, actions, np.ones((len(new), len(actions)), np.bool_))
+        found = {context: (best, tuple(row)) for context, best, row in zip(new, greedy.tolist(), odds.tolist(), strict=True)}
+        for context, ranking in found.items():
+            known.put(context, ranking)
+        return [ranking or found[context] for context, ranking in zip(contexts, rankings, strict=True)]
+
+    def _remembering(self, actions: tuple[tuple[int, ...], ...]) -> Recent[tuple[Feature, ...], Ranking]:
+        if len(self._ranked) > _ACTIONS_KEPT:
+            self._ranked.clear()
+        return self._ranked.setdefault(actions, Recent(_RANKINGS_KEPT))
 
     def compare(
         self, contexts: Sequence[Sequence[Feature]], actions: tuple[tuple[int, ...], ...], allowed: npt.NDArray[np.bool_]
@@ -366,7 +391,7 @@ class Policy:
         return phi, np.add.reduceat(squares[:, None] * extra[places], starts)
 
     def _columns_of(self, actions: tuple[tuple[int, ...], ...]) -> _Columns:
-        if len(self._columns) > 1_000:
+        if len(self._columns) > _ACTIONS_KEPT:
             self._columns.clear()
         return self._columns.setdefault(actions, _Columns(self, actions))
 

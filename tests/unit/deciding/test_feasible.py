@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from personalization.clock import DAY, HOUR, instant, rfc3339
-from personalization.deciding.feasible import Capabilities, Prepared, Question, prepare
+from personalization.deciding.feasible import Prepared, Question, prepare
 from personalization.deciding.planning import plan_of
 from personalization.deciding.stages import draw_many
+from personalization.deciding.terms import Capabilities
 from personalization.errors import MissingVariables
 from personalization.learning.bandits import fresh_policy
 from personalization.messages import PersonalizationRequest, SendWindow
