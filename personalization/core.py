@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from dataclasses import replace as changed
 from functools import lru_cache, partial
 from hashlib import blake2b
@@ -70,8 +69,15 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 Answer = PersonalizationResponse | PersonalizationError
 
 
-@dataclass
-class _Case:
+class _Planned(msgspec.Struct, frozen=True):
+    """A message as the engine needs it, and the newest policy of its model."""
+
+    template: Template
+    plan: Plan
+    snapshot_id: int
+
+
+class _Case(msgspec.Struct):
     """One ask being worked on: the question grows fresh counts, the answer comes at the end."""
 
     ask: Ask
@@ -171,14 +177,36 @@ class DeepPersonalizationEngine:
         cached = {ref for ref in refs.values() if (tenant_id, ref) in self._profiles}
         profiles = self._profiles.load(tenant_id, refs.values()) if refs else {}
         salt = self._storage.tenants.secret(tenant_id, "assignment")
+        planned: dict[tuple[object, ...], _Planned] = {}
         cases: list[_Case | PersonalizationError] = []
         for ask in asks:
             ref = refs.get(ask.request.user_id) if ask.request.user_id is not None else None
+            profile = profiles.get(ref) if ref is not None else None
             try:
-                cases.append(self._case(ask, config, now, salt, ref, profiles.get(ref) if ref else None, ref in cached))
+                message = self._planned(ask.request, config, profile, planned)
+                cases.append(self._case(ask, config, now, salt, ref, profile, ref in cached, message))
             except PersonalizationError as error:
                 cases.append(error)
         return cases
+
+    def _planned(
+        self,
+        request: PersonalizationRequest,
+        config: TenantConfig,
+        profile: PersonalizationProfile | None,
+        known: dict[tuple[object, ...], _Planned],
+    ) -> _Planned:
+        """The message made ready for this person; `known` are those of the same call."""
+        language = request.language or (profile.language if profile else None) or config.default_language
+        key = (request.template_id, language, request.channels, request.category)
+        message = known.get(key)
+        if message is None:
+            template = self._template(request)
+            plan = self._plan(template, config, language, request.channels, request.category or template.category)
+            message = _Planned(template, plan, self._book.current(request.tenant_id, plan.model_id).snapshot_id)
+            if request.template_id is not None:
+                known[key] = message
+        return message
 
     def _case(
         self,
@@ -189,11 +217,9 @@ class DeepPersonalizationEngine:
         user_ref: bytes | None,
         profile: PersonalizationProfile | None,
         cache_hit: bool,
+        message: _Planned,
     ) -> _Case:
         request = ask.request
-        template = self._template(request)
-        language = request.language or (profile.language if profile else None) or config.default_language
-        plan = self._plan(template, config, language, request.channels, request.category or template.category)
         decision_id = request.decision_id or _from_key(salt, request.idempotency_key) or self._new_id()
         question = Question(
             request=request,
@@ -203,37 +229,36 @@ class DeepPersonalizationEngine:
             config=config,
             level=ask.level,
             capabilities=ask.capabilities,
-            plan=plan,
-            model_id=plan.model_id,
-            snapshot_id=self._book.current(request.tenant_id, plan.model_id).snapshot_id,
+            plan=message.plan,
+            model_id=message.plan.model_id,
+            snapshot_id=message.snapshot_id,
             user_ref=user_ref,
             profile=profile,
             bucket=_bucket(salt, user_ref) if user_ref is not None and (config.holdout or config.holdout_no_send) else 1.0,
             values=_values(profile, request.context),
             cache_hit=cache_hit,
         )
-        return _Case(ask, template, question)
+        return _Case(ask, message.template, question)
 
     def _reserve(self, tenant_id: str, cases: Sequence[_Case]) -> None:
         """Give the capped ones their users' reservations."""
-        capped = [(case, case.question.user_ref, caps_of(case.question)) for case in cases]
-        periods = [cap.period for _, user_ref, caps in capped if user_ref is not None for cap in caps]
-        if not periods:
+        capped = [(case, caps) for case in cases if case.question.user_ref is not None and (caps := caps_of(case.question))]
+        if not capped:
             return
-        users = {user_ref for _, user_ref, caps in capped if user_ref is not None and caps}
-        since = cases[0].question.now - max(periods)
-        until = max(_latest(case.question) for case in cases) + max(periods)
+        longest = max(cap.period for _, caps in capped for cap in caps)
+        since, until = cases[0].question.now - longest, max(_latest(case.question) for case, _ in capped) + longest
+        users = {case.question.user_ref for case, _ in capped if case.question.user_ref is not None}
         reserved = self._storage.log.reserved(tenant_id, users, since, until)
-        for case, user_ref, caps in capped:
-            if user_ref in reserved and caps:
-                case.question = replace(case.question, reserved=reserved[user_ref])
+        for case, _ in capped:
+            if case.question.user_ref in reserved:
+                case.question = replace(case.question, reserved=reserved[case.question.user_ref])
 
     def _attempt(self, tenant_id: str, cases: Sequence[_Case], exhausted: bool) -> list[_Case]:
         """Decide and record; the cases whose reservation was lost come back with fresh counts."""
         policy_of: PolicyOf = partial(self._book.get, tenant_id)
-        ready = [
-            (case, decided, self._record(case, decided, policy_of)) for case, decided in self._decided(cases, policy_of, exhausted)
-        ]
+        settled = self._decided(cases, policy_of, exhausted)
+        now = self._clock.monotonic()
+        ready = [(case, one, record_of(case.question, one, policy_of, _since(case.ask, now))) for case, one in settled]
         appended = self._storage.log.append_decisions(tenant_id, [_new_decision(*one) for one in ready])
         lost = []
         for (case, decided, record), outcome in zip(ready, appended, strict=True):
@@ -260,10 +285,6 @@ class DeepPersonalizationEngine:
                 case.answer = error
         decided = decide_many([case.question for case in ready], prepared, policy_of)
         return [(case, _settled(case, one, exhausted)) for case, one in zip(ready, decided, strict=True)]
-
-    def _record(self, case: _Case, decided: Decided, policy_of: PolicyOf) -> Record:
-        milliseconds = round((self._clock.monotonic() - case.ask.arrived) * 1e3, 3)
-        return record_of(case.question, decided, policy_of, milliseconds)
 
     # -- messages ----------------------------------------------------------------------------------------------------
 
@@ -295,6 +316,11 @@ class DeepPersonalizationEngine:
             if stored or len(what) <= _INLINE_BYTES:
                 plans.put(key, plan)
         return plan
+
+
+def _since(ask: Ask, now: float) -> float:
+    """Milliseconds."""
+    return round((now - ask.arrived) * 1e3, 3)
 
 
 def _settled(case: _Case, decided: Decided, exhausted: bool) -> Decided:

@@ -32,8 +32,10 @@ def forecast(shares: Forecast, profile: PersonalizationProfile | None, now: int)
     fade, totals = fading(now), profile.patterns.totals
     sent = fade * profile.patterns.exposures
     n = _PERSONAL + sent
-    own = [min(fade * totals.get(type_, 0.0), sent) for type_, _ in _GUESSES]
-    a, b, c, d = [round((_PERSONAL * share + k) / n, 4) for share, k in zip(shares, own, strict=True)]
+    a, b, c, d = [
+        round((_PERSONAL * share + min(fade * totals[type_], sent)) / n if type_ in totals else _PERSONAL * share / n, 4)
+        for (type_, _), share in zip(_GUESSES, shares, strict=True)
+    ]
     return a, b, c, d
 
 

@@ -260,8 +260,7 @@ class StoredDecision:
     values: bytes | None = None
 
 
-@dataclass(frozen=True)
-class DecisionOutcome:
+class DecisionOutcome(Struct, frozen=True):
     """recorded: it is in the log now. repeated: an equal request with that id was recorded before. conflict: another
     request has that id. lost: a cap is full; `reserved` has the user's fresh reservations, and nothing was stored."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 
 from personalization.errors import NotFound
@@ -90,8 +90,7 @@ LIGHT = Lookup(
 LOGGED_COLUMNS = tuple(decisions.c[name] for name in LOGGED)
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedDecision:
+class PreparedDecision(msgspec.Struct, frozen=True):
     """A decision with all that needs no transaction: MAC, seal and the columns after tenant_id and seq."""
 
     decision: NewDecision
@@ -102,11 +101,11 @@ class PreparedDecision:
 def prepare_decisions(users: SqlUsers, cipher: Cipher, keys: TenantKeys, new: Sequence[NewDecision]) -> list[PreparedDecision]:
     """Raises NotFound when values would have to be sealed for a user nobody knows (any more)."""
     owners = users.owners(keys.tenant_id, [d.user_ref for d in new if d.values is not None and d.user_ref is not None])
-    return [_prepared(cipher, keys, owners, decision) for decision in new]
+    macs = {body: cipher.mac(keys, "decision_body", body)[:_MAC_BYTES] for body in {d.body for d in new}}
+    return [_prepared(cipher, keys, owners, decision, macs[decision.body]) for decision in new]
 
 
-def _prepared(cipher: Cipher, keys: TenantKeys, owners: Mapping[bytes, Owner], d: NewDecision) -> PreparedDecision:
-    body_mac = cipher.mac(keys, "decision_body", d.body)[:_MAC_BYTES]
+def _prepared(cipher: Cipher, keys: TenantKeys, owners: Mapping[bytes, Owner], d: NewDecision, body_mac: bytes) -> PreparedDecision:
     sealed = None if d.values is None else cipher.seal(_owner(keys, owners, d.user_ref), _VALUES, d.values)
     return PreparedDecision(
         d,
