@@ -11,7 +11,8 @@ import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -173,7 +174,7 @@ def build_house(settings: Settings, clock: Clock | None = None, storage: Storage
     profiles = CachedProfiles(storage.profiles, clock)
     storage = replace(storage, tenants=CachedTenants(storage.tenants, clock), templates=CachedTemplates(storage.templates, clock))
     book = PolicyBook(storage.snapshots)
-    engine = DeepPersonalizationEngine(storage, profiles, book, clock, partial(_new_id, clock))
+    engine = DeepPersonalizationEngine(storage, profiles, book, clock, _NewIds(clock))
     orchestrator = PersonalizationOrchestrator(engine.decide, _late, clock)
     return House(
         settings=settings,
@@ -292,9 +293,18 @@ def _settle() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def _new_id(clock: Clock) -> str:
-    """Milliseconds and 80 random bits: in order of time, so that the index grows at its end."""
-    return f"{clock.now() // 1000:012x}{os.urandom(10).hex()}"
+class _NewIds:
+    """Milliseconds and 80 bits nobody can guess: in order of time, so that the index grows at its end.
+
+    The bits are a keyed hash of a count and the process, since asking the system for each would let go of the interpreter.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._key, self._count = clock, os.urandom(32), count()
+
+    def __call__(self) -> str:
+        which = b"%d.%d" % (os.getpid(), next(self._count))
+        return f"{self._clock.now() // 1000:012x}{blake2b(which, key=self._key, digest_size=10).hexdigest()}"
 
 
 def _late(ask: Ask) -> Ask:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,6 +15,9 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_START = datetime(1970, 1, 1)
+#: From 1973 on every zone changes its offset at a whole minute.
+_WHOLE_MINUTES = 3 * 365 * DAY + DAY
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -79,14 +82,20 @@ def to_datetime(at: int, zone: tzinfo = UTC) -> datetime:
     return (_EPOCH + timedelta(microseconds=at)).astimezone(zone)
 
 
-@lru_cache(maxsize=4096)
 def rfc3339(at: int, zone: tzinfo = UTC) -> str:
     """The RFC 3339 text of an instant, in `zone`.
 
     >>> rfc3339(0), rfc3339(0, zone("Europe/Berlin"))
     ('1970-01-01T00:00:00Z', '1970-01-01T01:00:00+01:00')
     """
-    return to_datetime(at, zone).isoformat().replace("+00:00", "Z")
+    offset = utc_offset(at, zone)
+    local = (_START + timedelta(microseconds=at + offset)).isoformat()
+    return local + (_suffix(offset) if offset else "Z")
+
+
+@lru_cache(maxsize=256)
+def _suffix(offset: int) -> str:
+    return datetime(2000, 1, 1, tzinfo=timezone(timedelta(microseconds=offset))).isoformat()[19:]
 
 
 @lru_cache(maxsize=1024)
@@ -98,9 +107,13 @@ def zone(name: str) -> ZoneInfo:
         raise ValueError(f"{name!r} is not an IANA time zone; write it like Europe/London") from unknown
 
 
-@lru_cache(maxsize=4096)
 def utc_offset(at: int, zone_: tzinfo) -> int:
     """Microseconds to add to UTC for local time in `zone_` at that instant."""
+    return _utc_offset(at - at % MINUTE if at >= _WHOLE_MINUTES else at, zone_)
+
+
+@lru_cache(maxsize=16384)
+def _utc_offset(at: int, zone_: tzinfo) -> int:
     offset = to_datetime(at, zone_).utcoffset()
     return 0 if offset is None else offset // _MICROSECOND
 

@@ -14,7 +14,7 @@ from personalization.deciding.features import context_features, gathered, moment
 from personalization.deciding.planning import Candidates, Plan
 from personalization.deciding.preferences import channel_beliefs, slot_beliefs
 from personalization.deciding.record import Candidate, ChannelOption, Constraint, Inputs
-from personalization.deciding.slots import Slots, next_open, slot_mask, slots_of
+from personalization.deciding.slots import Slots, next_open, no_slots, slot_mask, slots_of
 from personalization.deciding.stages import CHANNEL, TIMING, VARIANT
 from personalization.deciding.terms import Capabilities, Terms, terms_of
 from personalization.errors import MissingVariables
@@ -148,7 +148,7 @@ def _slots(question: Question, place: ZoneInfo, found: list[Constraint]) -> Slot
         latest = earliest + (1 if request.immediate(question.plan.category) else DEFAULT_SEND_WINDOW)
     if latest <= earliest:
         found.append(Constraint("send_window", "*", True))
-        return Slots(earliest, earliest, (0,), 0)
+        return no_slots(earliest)
     slots = slots_of(place, earliest, latest, _quiet(question))
     if slots.open.bit_count() < len(slots.hours):
         retry_at = None if slots.open else _next_open(question, place, latest)

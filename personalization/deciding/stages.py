@@ -179,18 +179,20 @@ def _stage_of(options: tuple[int, ...], scores: tuple[tuple[int, int], ...], exp
     if not explores or len(options) == 1:
         return staged(_only(options[best]), exploration)
     mean, deviation = scores[best]
-    odds = [_odds(mean - m, math.hypot(d, deviation)) for m, d in scores]
+    odds = [_odds(mean - m, d * d + deviation * deviation) for m, d in scores]
     odds[best] = 1.0
     return staged(Preference(options, tuple(odds), options[best]), exploration)
 
 
-def _odds(lead: float, deviation: float) -> float:
-    """Odds that a normal difference with mean -lead and that deviation is positive."""
-    if lead <= 0.0:
+@lru_cache(maxsize=65536)
+def _odds(lead: int, variance: int) -> float:
+    """Odds that a normal difference with mean -lead and that variance is positive. The numbers are small and whole, so
+    the same come again and again."""
+    if lead <= 0:
         return 1.0
-    if deviation <= 0.0:
+    if variance <= 0:
         return 0.0
-    beats = 0.5 * math.erfc(round(lead / deviation, 6) / math.sqrt(2.0))
+    beats = 0.5 * math.erfc(round(lead / math.sqrt(variance), 6) / math.sqrt(2.0))
     return beats / (1.0 - beats)
 
 
