@@ -87,6 +87,12 @@ class House:
         self.book.refresh()
         self.followers.start()
 
+    def rest(self) -> None:
+        """Before a fork: the child follows the log, this process only watches over it."""
+        if self._started_in == os.getpid():
+            self._started_in = 0
+            self.followers.close()
+
     def close(self) -> None:
         """Answer what waits, keep what was learned, let go of the store."""
         if self._started_in == os.getpid():
@@ -235,7 +241,7 @@ def create_app(settings: Settings | None = None, house: House | None = None) -> 
     create_api(app, house)
     if house.storage.life.schema() == "head":
         house.start()
-        os.register_at_fork(after_in_child=house.start)
+        os.register_at_fork(before=house.rest, after_in_child=house.start)
     atexit.register(house.close)
     return app
 

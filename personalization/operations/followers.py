@@ -48,6 +48,7 @@ class Followers:
             self._thread.join(timeout)
         if self._leading:
             self._learner.save()
+        self._follow()
         self._storage.election.release()
 
     def step(self) -> int:
@@ -55,12 +56,16 @@ class Followers:
         if self._storage.election.hold():
             self._leading = True
             return max(map(self._lead, self._storage.log.heads()), default=0)
+        self._follow()
+        self._book.refresh()
+        return max(map(self._watch, self._storage.log.heads()), default=0)
+
+    def _follow(self) -> None:
+        """Lead no more: begin from the checkpoints if elected again."""
         if self._leading:
             self._leading = False
             self._projector.forget()
             self._learner.forget()
-        self._book.refresh()
-        return max(map(self._watch, self._storage.log.heads()), default=0)
 
     def _lead(self, tenant_id: str) -> int:
         return max(self._projector.step(tenant_id), self._learner.step(tenant_id))

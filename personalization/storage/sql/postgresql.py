@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -94,8 +95,10 @@ class PostgresDatabase(Database):
             yield connection
 
     def lone_connection(self) -> sa.Connection:
-        """A connection outside the pool and outside transactions, for a lock that lives as long as it."""
-        alone = sa.create_engine(self._url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT", connect_args=_CONNECT)
+        """A connection outside the pool and outside transactions, for a lock that lives as long as it. pg_stat_activity
+        tells by its name which process holds it."""
+        named = {**_CONNECT, "application_name": f"personalization follower {os.getpid()}"}
+        alone = sa.create_engine(self._url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT", connect_args=named)
         return alone.connect()
 
     def insert(self, cursor: Any, table: sa.Table, rows: Sequence[tuple[Any, ...]], ignore: bool) -> None:
