@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import pytest
 
 from personalization.client import Client
 from personalization.clock import SystemClock
+from personalization.messages import LogEntry
 from personalization.security.cipher import EnvelopeCipher
 from personalization.security.identity import new_key
 from personalization.storage.base import ApiKeyRecord, Storage
@@ -31,8 +32,9 @@ KEYS = (("k1", bytes(range(32))),)
 class Server:
     """A gunicorn of its own process group."""
 
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
+    def __init__(self, environment: dict[str, str], log: Path, within: Sequence[str] = ()) -> None:
         self.port = _free_port()
+        self._within = within
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment, self._log = {**environment, "PORT": str(self.port)}, log
         self._clients: list[Client] = []
@@ -45,7 +47,7 @@ class Server:
     def start(self) -> Server:
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "app:create_app()"],
+                [*self._within, sys.executable, "-m", "gunicorn", "app:create_app()"],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,
@@ -104,12 +106,22 @@ def prepared(url: str, key: str) -> Storage:
     return storage
 
 
+def logged(storage: Storage) -> list[LogEntry]:
+    """The whole log of "acme", which has no gap; the storage is closed afterwards."""
+    rows: list[LogEntry] = []
+    while page := storage.log.read("acme", rows[-1].seq if rows else 0, 5_000):
+        rows += page
+    storage.life.close()
+    assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
+    return rows
+
+
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """serve(database_url) -> a running server; all are killed at the end."""
+    """serve(database_url) -> a running server; all are killed at the end. within: a command that runs the server's."""
     servers: list[Server] = []
 
-    def started(database_url: str, **environment: str) -> Server:
+    def started(database_url: str, within: Sequence[str] = (), **environment: str) -> Server:
         settings = {
             "DATABASE_URL": database_url,
             "STATE_DIR": str(tmp_path / "state"),
@@ -119,7 +131,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),
         }
-        server = Server({**settings, **environment}, tmp_path / f"server{len(servers)}.log")
+        server = Server({**settings, **environment}, tmp_path / f"server{len(servers)}.log", within)
         servers.append(server)
         return server.start()
 

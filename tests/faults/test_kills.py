@@ -21,7 +21,7 @@ import pytest
 from personalization.client import Client, Unreachable
 from personalization.clock import SystemClock, rfc3339
 from personalization.storage.base import Storage
-from tests.faults.conftest import ROOT, Server, prepared
+from tests.faults.conftest import ROOT, Server, logged, prepared
 
 USERS = 40
 OFFER = {"template_id": "offer", "variants": [{"variant_id": v, "content": {"en": {"text": v}}} for v in "ab"]}
@@ -117,10 +117,7 @@ def followers(postgres_url: str) -> list[int]:
 
 
 def expect_everything_once(storage: Storage, callers: list[Caller]) -> None:
-    rows = []
-    while page := storage.log.read("acme", rows[-1].seq if rows else 0, 5_000):
-        rows += page
-    assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
+    rows = logged(storage)
     named = Counter(row.name for row in rows if row.name is not None)
     decided = Counter(row.decision_id for row in rows if row.type == "decided")
     clicked = Counter(row.decision_id for row in rows if row.type == "clicked")
@@ -157,7 +154,6 @@ def run(server: Server, storage: Storage, key: str, times: int, victims: Callabl
     assert server.stop() == 0
     expect_everything_once(storage, callers)
     expect_the_live_state_of_the_log(server)
-    storage.life.close()
 
 
 @pytest.mark.parametrize("times", [20, pytest.param(80, marks=pytest.mark.long)])
