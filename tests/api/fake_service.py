@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from personalization.clock import SECOND, Clock, ManualClock, SystemClock
-from personalization.errors import Invalid, NotFound, PersonalizationError, StorageUnavailable
+from personalization.errors import Invalid, NotFound, OutboundFailed, PersonalizationError, StorageUnavailable
 from personalization.messages import (
     EngagementEvent,
     EventsReceipt,
@@ -17,6 +17,7 @@ from personalization.messages import (
 from personalization.security.identity import new_key
 from personalization.settings import DEVELOPMENT, RateLimit, Settings
 from personalization.storage.base import ApiKeyRecord
+from personalization.storage.memory_revocations import MemoryRevocations
 from personalization.vocabulary import PersonalizationTrigger, Role
 
 SECRET = "k" * 40
@@ -197,6 +198,8 @@ class FakeHouse:
         self.settings = Settings(**given)
         self.clock: Clock = ManualClock(SystemClock().now())
         self.keys = FakeKeys()
+        self.revocations = MemoryRevocations()
+        self.outside: dict[str, bytes] = {}
         self.services = {name: FakeService(name) for name in ("t1", "t2")}
         self.is_ready = True
 
@@ -207,6 +210,11 @@ class FakeHouse:
 
     def tenant_exists(self, tenant_id: str) -> bool:
         return tenant_id in self.services
+
+    def fetch(self, url: str) -> bytes:
+        if url not in self.outside:
+            raise OutboundFailed(url, "does not answer")
+        return self.outside[url]
 
     def health(self) -> dict[str, Any]:
         return {"status": "ok"}
