@@ -66,6 +66,8 @@ class Outbound:
         body = response.read(limit + 1)
         if len(body) > limit:
             raise _Unwanted(f"answers more than {limit:,} bytes")
+        if response.length:
+            raise _Unwanted("does not answer to the end")
         return body
 
 

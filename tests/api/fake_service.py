@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from threading import Event
 from typing import Any
 
 from personalization.clock import SECOND, Clock, ManualClock, SystemClock
@@ -30,6 +31,13 @@ class FakeKeys:
         self.records: dict[str, ApiKeyRecord] = {}
         self.asked = 0
         self.away = False
+        self._answering = Event()
+        self._answering.set()
+
+    def hang(self) -> Callable[[], None]:
+        """From now on `revoked_since` does not answer, until what is returned is called."""
+        self._answering.clear()
+        return self._answering.set
 
     def add(self, record: ApiKeyRecord) -> None:
         self.records[record.key_id] = record
@@ -52,6 +60,7 @@ class FakeKeys:
         return True
 
     def revoked_since(self, at: int) -> list[str]:
+        self._answering.wait(10)
         if self.away:
             raise StorageUnavailable("SELECT secret FROM api_keys failed")
         return [r.key_id for r in self.records.values() if r.revoked_at is not None and r.revoked_at >= at]

@@ -1,0 +1,45 @@
+"""Key pairs for tests of tokens, and what their publisher would say of them."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+RSA_KEY = "rsa"
+EC_KEY = "ec"
+
+
+@cache
+def private_key(name: str) -> Any:
+    """One pair of each name a session: "rsa", "ec" and others beginning so; "rsa1024", "p384" and "ed25519" are no good."""
+    if name == "ed25519":
+        return ed25519.Ed25519PrivateKey.generate()
+    if name == "p384":
+        return ec.generate_private_key(ec.SECP384R1())
+    if name.startswith("rsa"):
+        return rsa.generate_private_key(public_exponent=65537, key_size=1024 if name == "rsa1024" else 2048)
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def public_pem(name: str) -> str:
+    return private_key(name).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def private_pem(name: str) -> str:
+    return private_key(name).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def jwk(name: str, **more: Any) -> dict[str, Any]:
+    algorithm = RSAAlgorithm if name.startswith("rsa") else ECAlgorithm
+    members: dict[str, Any] = algorithm.to_jwk(private_key(name).public_key(), as_dict=True)
+    members.pop("key_ops", None)
+    return {name: value for name, value in {**members, "use": "sig", **more}.items() if value is not ...}
+
+
+def key_set(*keys: dict[str, Any]) -> bytes:
+    return json.dumps({"keys": list(keys)}).encode()
