@@ -16,7 +16,6 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from threading import Event, Lock, Thread
 from typing import Protocol
 
@@ -171,10 +170,13 @@ class Credentials:
 
     def issue(self, principal: Principal) -> str:
         """A token for the holder of an API key, of TOKEN_LIFETIME; it ends when the key is revoked."""
+        now = self._clock.now()
         token: str = create_access_token(
             identity=principal.subject,
-            expires_delta=timedelta(microseconds=TOKEN_LIFETIME),
+            expires_delta=False,
             additional_claims={
+                "iat": now // SECOND,
+                "exp": (now + TOKEN_LIFETIME) // SECOND,
                 "tenant_id": principal.tenant_id,
                 "roles": sorted(principal.roles),
                 "key_id": principal.credential_id,
