@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
-
-RSA_KEY = "rsa"
-EC_KEY = "ec"
 
 
 @cache
@@ -43,3 +42,31 @@ def jwk(name: str, **more: Any) -> dict[str, Any]:
 
 def key_set(*keys: dict[str, Any]) -> bytes:
     return json.dumps({"keys": list(keys)}).encode()
+
+
+class Provider:
+    """An identity provider's key set over real HTTP."""
+
+    def __init__(self) -> None:
+        self.document, self.asked = key_set(jwk("rsa", kid="one")), 0
+        provider = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                provider.asked += 1
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(provider.document)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/jwks"
+        self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()

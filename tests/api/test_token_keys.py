@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from personalization.bootstrap import build_house
 from personalization.clock import MINUTE, SECOND, ManualClock
 from personalization.errors import MisconfiguredError
 from personalization.security import keyring
+from personalization.settings import Settings, settings_from
 from tests.api.conftest import application
 from tests.api.fake_service import SECRET, FakeHouse
 from tests.api.test_tokens import HEALTH, claims, part, signed, status
@@ -178,6 +180,17 @@ def test_a_public_key_that_is_none_does_not_start() -> None:
     for settings in ({"jwt_public_key": "nonsense"}, {"jwt_secret_key": public_pem("rsa")}):
         with pytest.raises(MisconfiguredError):
             application(FakeHouse(**settings))
+
+
+def test_a_key_set_that_may_not_be_asked_does_not_start() -> None:
+    with pytest.raises(MisconfiguredError, match="JWT_JWKS_URL='http://idp.example/' must begin with https://"):
+        build_house(Settings(jwt_secret_key=SECRET, jwt_jwks_url="http://idp.example/"))
+
+
+def test_the_environment_names_the_keys() -> None:
+    found = settings_from({"JWT_PUBLIC_KEY": public_pem("ec"), "JWT_JWKS_URL": URL, "JWT_ISSUER": "https://idp.example"})
+    assert (found.jwt_public_key, found.jwt_jwks_url, found.jwt_issuer) == (public_pem("ec"), URL, "https://idp.example")
+    assert SECRET not in repr(Settings(jwt_secret_key=SECRET))
 
 
 # -- revocations over processes and restarts
