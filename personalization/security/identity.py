@@ -169,7 +169,7 @@ class Credentials:
         raise Unauthenticated
 
     def issue(self, principal: Principal) -> str:
-        """A token for the holder of an API key, of TOKEN_LIFETIME; it ends when the key is revoked."""
+        """A token for the holder of an API key, of TOKEN_LIFETIME; it ends with the key."""
         now = self._clock.now()
         token: str = create_access_token(
             identity=principal.subject,
@@ -189,14 +189,15 @@ class Credentials:
         self._drop(lambda known: known.key_id == key_id)
 
     def revoke_token(self, tenant_id: str, token: str) -> None:
-        """End a token of that tenant, for every process and for good; one that is none, or another tenant's, is no news
-        (RFC 7009). Raises StorageUnavailable."""
-        try:
-            claims = self._tokens.claims(token)
-        except Unauthenticated:
+        """End a token of that tenant, for every process and for good, also one that cannot be verified at the moment; one
+        that is none, has ended, or is another tenant's, is no news (RFC 7009). Raises StorageUnavailable."""
+        said = self._tokens.unverified(token)
+        if said is None or said.tenant_id != tenant_id:
             return
-        if claims.tenant_id == tenant_id:
-            self._revoke(tenant_id, claims.jti, claims.expires_at)
+        try:
+            self._revoke(tenant_id, said.jti, self._tokens.claims(token).expires_at)
+        except Unauthenticated:
+            self._revoke(tenant_id, said.jti, _NEVER)
 
     def revoke_jti(self, tenant_id: str, jti: str) -> None:
         """End the tenant's token of that id, for every process and for good. Raises StorageUnavailable."""
@@ -253,7 +254,10 @@ class Credentials:
         digest = _digest(claims.jti)
         self._expect_valid(claims, digest)
         principal = Principal(claims.tenant_id, claims.subject, claims.roles, claims.jti)
-        return _Remembered(principal, claims.expires_at, self._standing_key(claims, now), digest)
+        key = self._standing_key(claims, now)
+        if key is None:
+            return _Remembered(principal, claims.expires_at, None, digest)
+        return _Remembered(principal, min(claims.expires_at, key.expires_at or _NEVER), key.key_id, digest)
 
     def _expect_valid(self, claims: Claims, digest: bytes) -> None:
         if not self._tenant_exists(claims.tenant_id):
@@ -261,7 +265,7 @@ class Credentials:
         if self._revocations.has(claims.tenant_id, digest):
             raise Unauthenticated("the token was revoked")
 
-    def _standing_key(self, claims: Claims, now: int) -> str | None:
+    def _standing_key(self, claims: Claims, now: int) -> KeyRecord | None:
         """The key a token was exchanged for, when it was, and still stands."""
         if claims.key_id is None:
             return None
@@ -269,7 +273,7 @@ class Credentials:
         if record is None or record.tenant_id != claims.tenant_id:
             raise Unauthenticated("the API key behind this token is not known")
         _expect_standing(record, now)
-        return claims.key_id
+        return record
 
     # -- endings
 

@@ -54,20 +54,19 @@ class TokenReader:
     def claims(self, token: str) -> Claims:
         """Raises Unauthenticated saying what is wrong."""
         claims = self._verified(token)
-        for name in _REQUIRED_CLAIMS:
-            if claims.get(name) in (None, "", []):
-                raise Unauthenticated(f"the token has no {name}")
-        _expect_types(claims)
+        _expect_complete(claims)
         _expect_current(claims, self._clock.now() / SECOND)
-        key_id = claims.get("key_id")
-        return Claims(
-            tenant_id=claims["tenant_id"],
-            subject=claims["sub"],
-            roles=frozenset(map(Role, claims["roles"])),
-            jti=claims["jti"],
-            expires_at=int(min(claims["exp"], _LAST_SECOND)) * SECOND,
-            key_id=key_id if isinstance(key_id, str) else None,
-        )
+        return _read(claims)
+
+    def unverified(self, token: str) -> Claims | None:
+        """What a token says of itself, whoever made it: good for ending it, for nothing else. None when it has ended or
+        could never be a token."""
+        try:
+            claims: Mapping[str, Any] = jwt.decode(token, options={"verify_signature": False})
+            _expect_complete(claims)
+        except (*_BROKEN, Unauthenticated):
+            return None
+        return None if claims["exp"] * SECOND <= self._clock.now() else _read(claims)
 
     def refresh_when_old(self) -> int:
         """As `Keyring.refresh_when_old`."""
@@ -122,6 +121,25 @@ def _header(token: str) -> Mapping[str, Any]:
     if "crit" in header:
         raise Unauthenticated("the token has critical extensions that are not known here")
     return header
+
+
+def _expect_complete(claims: Mapping[str, Any]) -> None:
+    for name in _REQUIRED_CLAIMS:
+        if claims.get(name) in (None, "", []):
+            raise Unauthenticated(f"the token has no {name}")
+    _expect_types(claims)
+
+
+def _read(claims: Mapping[str, Any]) -> Claims:
+    key_id = claims.get("key_id")
+    return Claims(
+        tenant_id=claims["tenant_id"],
+        subject=claims["sub"],
+        roles=frozenset(map(Role, claims["roles"])),
+        jti=claims["jti"],
+        expires_at=int(min(claims["exp"], _LAST_SECOND)) * SECOND,
+        key_id=key_id if isinstance(key_id, str) else None,
+    )
 
 
 def _expect_types(claims: Mapping[str, Any]) -> None:

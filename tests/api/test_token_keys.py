@@ -183,7 +183,7 @@ def test_a_public_key_that_is_none_does_not_start() -> None:
 
 
 def test_a_key_set_that_may_not_be_asked_does_not_start() -> None:
-    with pytest.raises(MisconfiguredError, match="JWT_JWKS_URL='http://idp.example/' must begin with https://"):
+    with pytest.raises(MisconfiguredError, match=r"JWT_JWKS_URL='http://idp\.example/' must begin with https"):
         build_house(Settings(jwt_secret_key=SECRET, jwt_jwks_url="http://idp.example/"))
 
 
@@ -209,6 +209,27 @@ def test_a_token_revoked_in_one_process_ends_in_the_others_within_five_seconds_a
     assert [status(there, token) for token in (by_token, by_id, kept)] == [401, 401, 200]
     restarted = application(house).test_client()
     assert [status(restarted, token) for token in (by_token, by_id, kept)] == [401, 401, 200]
+
+
+def test_a_token_that_cannot_be_verified_yet_can_be_ended() -> None:
+    house = FakeHouse(jwt_jwks_url=URL)
+    client, admin = application(house).test_client(), {"X-API-Key": house.make_key()}
+    later = signed(claims(house, jti="later", nbf=house.clock.now() // SECOND + 60))
+    for token in (from_elsewhere(house, "rsa"), later, signed(claims(house, jti="over", exp=1)), "a.b.c", "nonsense"):
+        assert client.post("/api/v1/management/tokens/revoke", json={"token": token}, headers=admin).status_code == 200
+    assert len(house.revocations.since(0)) == 2  # what has ended, and what is no token, is not written down
+    house.outside[URL] = key_set(jwk("rsa"))
+    house.clock.advance(60 * SECOND)
+    eventually(client, signed(claims(house, jti="other"), private_key("rsa"), "RS256"), 200)
+    assert (status(client, from_elsewhere(house, "rsa")), status(client, later)) == (401, 401)
+
+
+def test_a_token_ends_with_the_key_it_was_exchanged_for(client: FlaskClient, house: FakeHouse) -> None:
+    key = {"X-API-Key": house.make_key(expires_in=60)}
+    token = client.post("/api/v1/management/tokens", headers=key).get_json()["access_token"]
+    assert status(client, token) == 200
+    house.clock.advance(60 * SECOND)
+    assert status(client, token) == 401
 
 
 def test_the_same_token_id_of_another_tenant_goes_on(client: FlaskClient, house: FakeHouse, admin: dict[str, str]) -> None:

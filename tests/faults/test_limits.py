@@ -124,7 +124,9 @@ def test_a_redis_that_falls_silent_costs_a_moment_once(valkey: Valkey) -> None:
     door = Door(valkey, 5)
     assert (door.cold(), door.hot()) == (200, 200)
     valkey.pause()
+    before = degraded()
     assert [door.cold() for _ in range(6)] == [200] * 5 + [429]
+    assert degraded() > before
     assert door.slowest < 0.5
     door.slowest = 0.0
     assert [door.hot() for _ in range(5)] == [200] * 4 + [429]
@@ -138,13 +140,12 @@ def test_processes_share_the_allowance_of_a_hot_route(valkey: Valkey) -> None:
     one, other = Door(valkey, 40), Door(valkey, 40)
     other.key, other.house.keys = one.key, one.house.keys
     other.client = application(other.house).test_client()
-    admitted = 0
-    for _ in range(8):
-        admitted += [door.hot() for door in (one, other) for _ in range(4)].count(200)
+    rounds = []
+    while not rounds or rounds[-1]:
+        rounds.append([door.hot() for door in (one, other) for _ in range(4)].count(200))
         time.sleep(0.3)  # they tell Redis, and each learns what is left
-    # Alone, each would have let 32 through. What both let through since the last exchange may be too much, once.
-    assert 40 <= admitted <= 48
-    assert (one.hot(), other.hot()) == (429, 429)
+    # Alone, each would have let 40 through. What both let through between two exchanges may be too much, once.
+    assert 40 <= sum(rounds) <= 60
 
 
 DODGES = ("X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Client-IP", "CF-Connecting-IP", "True-Client-IP", "X-Forwarded-Host")
