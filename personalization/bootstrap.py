@@ -31,12 +31,13 @@ from personalization.models.registry import PolicyBook
 from personalization.operations.followers import Followers
 from personalization.operations.learner import Learner
 from personalization.operations.projector import Pages, Projector
+from personalization.outbound import Outbound, expect_allowed
 from personalization.profile import PersonalizationProfile
 from personalization.sealing import Cipher
 from personalization.security.cipher import EnvelopeCipher, PlainCipher
 from personalization.service import PersonalizationService
 from personalization.settings import DEVELOPMENT, MINIMUM_SECRET_BYTES, Settings, settings_from
-from personalization.storage.base import ApiKeyStore, Storage
+from personalization.storage.base import ApiKeyStore, RevocationStore, Storage
 from personalization.storage.memory import open_memory_storage
 from personalization.storage.sql.lock import ProcessLock
 from personalization.storage.sql.open import open_sql_storage
@@ -62,6 +63,7 @@ class House:
     book: PolicyBook
     engine: DeepPersonalizationEngine
     orchestrator: PersonalizationOrchestrator[Ask, Answer]
+    outbound: Outbound
     lock: ProcessLock | None = None
     followers: Followers = field(init=False)
     _services: dict[str, PersonalizationService] = field(default_factory=dict)
@@ -77,6 +79,14 @@ class House:
     @property
     def keys(self) -> ApiKeyStore:
         return self.storage.keys
+
+    @property
+    def revocations(self) -> RevocationStore:
+        return self.storage.revocations
+
+    def fetch(self, url: str) -> bytes:
+        """A document from elsewhere. Raises OutboundFailed."""
+        return self.outbound.get(url)
 
     def start(self) -> None:
         """Load the newest policies and follow the log, in this process."""
@@ -172,6 +182,8 @@ def build_house(settings: Settings, clock: Clock | None = None, storage: Storage
     """Wire a house. Without `storage` it opens the database of the settings, made or migrated where that may be done
     unasked, and takes the lock of a SQLite file. Raises MisconfiguredError."""
     clock = clock or SystemClock()
+    if settings.jwt_jwks_url is not None:
+        expect_allowed(settings.jwt_jwks_url, "JWT_JWKS_URL")
     lock = None
     if storage is None:
         settings = with_secrets(settings)
@@ -190,6 +202,7 @@ def build_house(settings: Settings, clock: Clock | None = None, storage: Storage
         book=book,
         engine=engine,
         orchestrator=orchestrator,
+        outbound=Outbound(clock),
         lock=lock,
     )
 

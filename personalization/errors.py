@@ -15,6 +15,7 @@ PersonalizationError
 ├── RateLimited                 too many requests of one principal (429)
 ├── Overloaded                  the service cannot take more now (503)
 ├── StorageUnavailable          the database does not answer (503)
+├── OutboundFailed              something fetched from elsewhere did not come (503)
 ├── RenderingFailed             a template failed at render time; the baseline answers instead
 ├── SealBroken                  a sealed value does not open: wrong key or altered bytes
 └── MisconfiguredError          settings that must not start (doctor says how to mend them)
@@ -157,6 +158,13 @@ class StorageUnavailable(PersonalizationError):
     def __init__(self, reason: str, retry_after: int = 2) -> None:
         super().__init__(f"The database does not answer ({reason}); nothing was stored, try again in {retry_after} s.")
         self.retry_after = retry_after
+
+
+class OutboundFailed(PersonalizationError):
+    status, title = 503, "Not reached"
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url.partition('?')[0]} {reason}.")
 
 
 class RenderingFailed(PersonalizationError):

@@ -35,7 +35,9 @@ class Settings:
     database_url: str = ""
     redis_url: str | None = None
     state_dir: Path = Path("var")
-    jwt_secret_key: str | None = None
+    jwt_secret_key: str | None = field(default=None, repr=False)
+    jwt_public_key: str | None = None
+    jwt_jwks_url: str | None = None
     jwt_issuer: str = "personalization"
     encryption_keys: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
     rate_limit: RateLimit = DEFAULT_RATE_LIMIT
@@ -79,6 +81,8 @@ def settings_from(environment: Mapping[str, str] | None = None, app_env: str = P
         redis_url=env.get("REDIS_URL") or None,
         state_dir=state_dir,
         jwt_secret_key=env.get("JWT_SECRET_KEY") or None,
+        jwt_public_key=env.get("JWT_PUBLIC_KEY") or None,
+        jwt_jwks_url=env.get("JWT_JWKS_URL") or None,
         jwt_issuer=env.get("JWT_ISSUER") or "personalization",
         encryption_keys=_encryption_keys(env.get("ENCRYPTION_KEYS") or ""),
         rate_limit=_rate(env.get("RATE_LIMIT") or "1000/second"),

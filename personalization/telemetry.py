@@ -31,6 +31,9 @@ LIMITED = Counter("personalization_rate_limited", "Requests refused by a rate li
 LIMITER_DEGRADED = Counter(
     "personalization_limiter_degraded", "Limits kept in memory because Redis did not answer", registry=REGISTRY
 )
+JWKS_FAILURES = Counter(
+    "personalization_jwks_failures", "Fetches of JWT_JWKS_URL that failed; the keys before go on", registry=REGISTRY
+)
 
 
 def quantiles(histogram: Histogram, wanted: tuple[float, ...]) -> list[float | None]:

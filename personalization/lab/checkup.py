@@ -16,8 +16,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from personalization.clock import SystemClock, zone
-from personalization.errors import MisconfiguredError, PersonalizationError
+from personalization.errors import MisconfiguredError, OutboundFailed, PersonalizationError
+from personalization.outbound import Outbound, expect_allowed
 from personalization.security.cipher import PlainCipher
+from personalization.security.signing_keys import MINIMUM_RSA_BITS, key_of_pem, keys_of_set
 from personalization.settings import Settings
 from personalization.storage.sql.open import open_sql_storage
 from personalization.version import VERSION
@@ -42,7 +44,8 @@ def examine(read_settings: Callable[[], Settings]) -> list[Check]:
     except MisconfiguredError as unreadable:
         return [Check("settings", False, str(unreadable), "Correct the variable and try again."), *found]
     found += [Check("settings", True, f"APP_ENV={settings.app_env}, {_without_password(settings.database_url)}")]
-    return [*found, *_secrets(settings), _state_dir(settings), *_database(settings), *_redis(settings)]
+    found += [*_secrets(settings), *_tokens(settings)]
+    return [*found, _state_dir(settings), *_database(settings), *_redis(settings)]
 
 
 def _versions() -> Check:
@@ -74,6 +77,41 @@ def _secrets(settings: Settings) -> Iterator[Check]:
     for sentence in weak if not settings.relaxed else ():
         finding, _, mend = sentence.partition(": ")
         yield Check("secrets", False, finding, f"{mend[:1].upper()}{mend[1:]}.")
+
+
+def _tokens(settings: Settings) -> Iterator[Check]:
+    """Who else may sign tokens."""
+    if settings.jwt_public_key is not None:
+        yield _public_key(settings.jwt_public_key, settings.jwt_issuer)
+    if settings.jwt_jwks_url is not None:
+        yield _key_set(settings.jwt_jwks_url, settings.jwt_issuer)
+
+
+def _public_key(pem: str, issuer: str) -> Check:
+    try:
+        return Check("JWT_PUBLIC_KEY", True, f"{key_of_pem(pem).description}; its tokens must name the issuer {issuer}")
+    except MisconfiguredError as wrong:
+        finding, _, mend = str(wrong).partition(": ")
+        return Check("JWT_PUBLIC_KEY", False, finding, f"{mend[:1].upper()}{mend[1:]}." if mend else "Give it as PEM, or unset it.")
+
+
+def _key_set(url: str, issuer: str) -> Check:
+    try:
+        expect_allowed(url, "JWT_JWKS_URL")
+        usable = keys_of_set(Outbound(SystemClock()).get(url))
+    except MisconfiguredError as wrong:
+        return Check("JWT_JWKS_URL", False, str(wrong), "Correct it.")
+    except OutboundFailed as away:
+        mend = "Start it, let this machine reach it, or correct JWT_JWKS_URL; tokens signed with its keys are refused until then."
+        return Check("JWT_JWKS_URL", False, str(away), mend)
+    except ValueError as wrong:
+        mend = "Give the jwks_uri of the provider's /.well-known/openid-configuration."
+        return Check("JWT_JWKS_URL", False, f"{url}: {wrong}", mend)
+    if not usable:
+        mend = f"Publish an RSA key of at least {MINIMUM_RSA_BITS} bits or an EC P-256 key there, for signatures."
+        return Check("JWT_JWKS_URL", False, f"{url} has no usable key", mend)
+    listed = ", ".join(key.description for key in usable)
+    return Check("JWT_JWKS_URL", True, f"{listed}; its tokens must name the issuer {issuer}")
 
 
 def _state_dir(settings: Settings) -> Check:

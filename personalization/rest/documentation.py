@@ -20,7 +20,7 @@ AUTHORIZATIONS = {
         "type": "apiKey",
         "in": "header",
         "name": "Authorization",
-        "description": "`Bearer <token>`, the token from POST /management/tokens",
+        "description": "`Bearer <token>`, the token from POST /management/tokens or of the configured identity provider",
     },
     "X-API-Key": {
         "type": "apiKey",

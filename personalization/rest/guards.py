@@ -16,12 +16,14 @@ from flask import Flask, Response, current_app, request
 from personalization.clock import Clock
 from personalization.errors import Forbidden, Invalid, Unauthenticated
 from personalization.rest import strict
-from personalization.rest.limits import Buckets, ColdLimit
+from personalization.rest.limits import ColdLimit
 from personalization.rest.query import NOTHING, Parameters, read_query
+from personalization.rest.sharing import hot_buckets
 from personalization.security.access import allowed
 from personalization.security.identity import Credentials, Principal, install_tokens
+from personalization.security.tokens import token_reader
 from personalization.settings import Settings
-from personalization.storage.base import ApiKeyStore
+from personalization.storage.base import ApiKeyStore, RevocationStore
 from personalization.vocabulary import Permission
 
 R = TypeVar("R", bound=Any)
@@ -35,6 +37,8 @@ class House(Protocol):
     @property
     def keys(self) -> ApiKeyStore: ...
     @property
+    def revocations(self) -> RevocationStore: ...
+    @property
     def clock(self) -> Clock: ...
     @property
     def settings(self) -> Settings: ...
@@ -42,6 +46,10 @@ class House(Protocol):
     def service(self, tenant_id: str) -> Any: ...
 
     def tenant_exists(self, tenant_id: str) -> bool: ...
+
+    def fetch(self, url: str) -> bytes:
+        """A document from elsewhere. Raises OutboundFailed."""
+        ...
 
     def health(self) -> dict[str, Any]: ...
 
@@ -66,8 +74,9 @@ class Gate:
     def __init__(self, app: Flask, house: House) -> None:
         install_tokens(app, house.settings)
         self.house = house
-        self.credentials = Credentials(house.keys, house.clock, house.tenant_exists)
-        self._hot = Buckets(house.settings.rate_limit, house.clock)
+        tokens = token_reader(house.settings, house.clock, house.fetch)
+        self.credentials = Credentials(house.keys, house.revocations, tokens, house.clock, house.tenant_exists)
+        self._hot = hot_buckets(house.settings, house.clock)
         self._cold = ColdLimit(app, house.settings, house.clock)
         app.extensions[_GATE] = self
 

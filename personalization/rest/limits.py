@@ -1,6 +1,8 @@
 """How often one principal may call: token buckets in this process for the hot routes, Flask-Limiter for the others.
 
-Every process counts the hot routes by itself; with n processes a principal may reach n times the figure.
+The buckets of several processes are kept level by `sharing` where there is a Redis; without one every process counts the hot
+routes by itself, and with n processes a principal may reach n times the figure. Who calls is told by the credential, or for
+failed logins by the address of the connection; X-Forwarded-For and the like are not read.
 """
 
 from __future__ import annotations
@@ -53,11 +55,15 @@ class Buckets:
             admitted = level >= min(cost, self._capacity)
             if admitted:
                 level -= cost
+                self._spend(principal, cost)
             self._level[principal] = (level, now)
         environ[LIMIT_HEADERS] = _as_headers(self._calls, level, (self._capacity - level) / self._rate)
         if not admitted:
             telemetry.LIMITED.labels("hot").inc()
             raise RateLimited(_seconds((min(cost, self._capacity) - level) / self._rate))
+
+    def _spend(self, principal: str, cost: int) -> None:
+        """Called under the lock for every call admitted."""
 
     def _filled(self, principal: str, now: float) -> float:
         known = self._level.get(principal)
@@ -83,7 +89,7 @@ class ColdLimit:
         self._limiter = Limiter(
             _counted_for,
             storage_uri=settings.redis_url or "memory://",
-            storage_options=_timeouts(settings.redis_url),
+            storage_options=redis_options() if settings.redis_url else {},
             in_memory_fallback_enabled=settings.redis_url is not None,
             swallow_errors=True,
             key_prefix="personalization",
@@ -137,10 +143,8 @@ def _counted_for() -> str:
     return str(request.environ[LIMITED_BY])
 
 
-def _timeouts(redis_url: str | None) -> dict[str, Any]:
+def redis_options() -> dict[str, Any]:
     """Without these a silent Redis costs five seconds a call, and a refusing one four."""
-    if redis_url is None:
-        return {}
     return {
         "socket_timeout": _REDIS_TIMEOUT,
         "socket_connect_timeout": _REDIS_TIMEOUT,

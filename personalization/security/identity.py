@@ -4,7 +4,8 @@ An API key reads `dpk_<key_id>_<secret>`. The secret is 256 random bits, of whic
 hash (argon2, bcrypt) protects secrets that people choose and attackers can guess; nobody guesses 256 random bits, and
 a slow hash would cost every first request of a key a tenth of a second.
 
-A token is a JWT signed with HS256 by flask-jwt-extended, for the audience "personalization".
+Our own tokens are JWTs signed with HS256 by flask-jwt-extended, for the audience "personalization"; what is asked of any
+token is in `tokens`.
 """
 
 from __future__ import annotations
@@ -13,36 +14,34 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
-from threading import Lock
-from typing import Any, Protocol
+from threading import Event, Lock, Thread
+from typing import Protocol
 
 from flask import Flask
-from flask_jwt_extended import JWTManager, create_access_token, decode_token
-from flask_jwt_extended.exceptions import JWTExtendedException
-from jwt.exceptions import PyJWTError
+from flask_jwt_extended import JWTManager, create_access_token
 
-from personalization.clock import SECOND, Clock
-from personalization.errors import MisconfiguredError, Overloaded, StorageUnavailable, Unauthenticated
+from personalization.clock import HOUR, SECOND, Clock
+from personalization.errors import MisconfiguredError, StorageUnavailable, Unauthenticated
+from personalization.security.signing_keys import HS256
+from personalization.security.tokens import AUDIENCE, Claims, TokenReader
 from personalization.settings import MINIMUM_SECRET_BYTES, Settings
 from personalization.vocabulary import Role
 
-AUDIENCE = "personalization"
-ALGORITHM = "HS256"
 TOKEN_LIFETIME = 15 * 60 * SECOND
-#: A key revoked by another process is found out after at most STALE; one thread asks every POLL.
+#: What another process revoked is found out after at most STALE; a thread asks every POLL.
 POLL, STALE = 2 * SECOND, 3 * SECOND
 
 _KEY = re.compile(r"dpk_([A-Za-z0-9-]{16})_([A-Za-z0-9_-]{43})")
-_REQUIRED_CLAIMS = ("sub", "tenant_id", "roles", "iss", "aud", "exp", "iat", "jti")
-_ROLES = frozenset(Role)
-_NEVER = 2**63
+_NEVER = 2**63 - 1
 # Revocations are stamped by the clock of the process that made them, and may commit a while later.
 _OVERLAP = 60 * SECOND
 _REMEMBERED = 20_000
-_REVOKED_PER_TENANT = 20_000
+#: Seconds that a request waits for the answer where what is known is older than STALE.
+_PATIENCE = 0.5
+#: Revocations are kept this much longer than the token, for clocks that are behind.
+_MARGIN = HOUR
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,18 @@ class Keys(Protocol):
     def revoked_since(self, at: int) -> list[str]: ...
 
 
+class Revocations(Protocol):
+    """Where ended tokens are kept, by the SHA-256 of their jti. Raises StorageUnavailable."""
+
+    def add(self, tenant_id: str, digest: bytes, at: int, expires_at: int) -> None: ...
+
+    def has(self, tenant_id: str, digest: bytes) -> bool: ...
+
+    def since(self, at: int) -> list[tuple[str, bytes]]: ...
+
+    def prune(self, before: int) -> int: ...
+
+
 @dataclass(frozen=True)
 class NewKey:
     """A fresh key: `api_key` is shown once, `digest` is stored."""
@@ -99,10 +110,12 @@ def install_tokens(app: Flask, settings: Settings) -> None:
     key = settings.jwt_secret_key or ""
     if len(key.encode()) < MINIMUM_SECRET_BYTES:
         raise MisconfiguredError(f"JWT_SECRET_KEY must have at least {MINIMUM_SECRET_BYTES} bytes: try `openssl rand -hex 32`")
+    if key.lstrip().startswith("-----BEGIN"):
+        raise MisconfiguredError("JWT_SECRET_KEY must be a secret, not a PEM: a key that others hold belongs into JWT_PUBLIC_KEY")
     app.config.update(
         JWT_SECRET_KEY=key,
-        JWT_ALGORITHM=ALGORITHM,
-        JWT_DECODE_ALGORITHMS=[ALGORITHM],
+        JWT_ALGORITHM=HS256,
+        JWT_DECODE_ALGORITHMS=[HS256],
         JWT_ENCODE_ISSUER=settings.jwt_issuer,
         JWT_DECODE_ISSUER=settings.jwt_issuer,
         JWT_ENCODE_AUDIENCE=AUDIENCE,
@@ -115,29 +128,33 @@ def install_tokens(app: Flask, settings: Settings) -> None:
 
 
 class _Remembered:
-    """A credential once verified. key_id: the API key it is or was exchanged for."""
+    """A credential once verified. key_id: the API key it is or was exchanged for; digest: of a token's jti."""
 
-    __slots__ = ("ends_at", "key_id", "principal")
+    __slots__ = ("digest", "ends_at", "key_id", "principal")
 
-    def __init__(self, principal: Principal, ends_at: int, key_id: str | None) -> None:
-        self.principal, self.ends_at, self.key_id = principal, ends_at, key_id
+    def __init__(self, principal: Principal, ends_at: int, key_id: str | None, digest: bytes = b"") -> None:
+        self.principal, self.ends_at, self.key_id, self.digest = principal, ends_at, key_id, digest
 
 
 class Credentials:
     """Verifies credentials of one installation; safe to call from any thread, inside an application context.
 
-    Only what was verified is remembered, so a key works the moment it is stored. What is revoked here ends at once;
-    a key revoked by another process within three seconds, with every token it was exchanged for. A token revoked here
-    stays revoked in this process only. While the database does not answer, remembered credentials go on.
+    Only what was verified is remembered, so a key works the moment it is stored. What is revoked here ends at once; a key
+    or token revoked by another process within three seconds, a key with every token it was exchanged for; a token whose
+    signing key is no longer published once that is known. While the database does not answer, remembered credentials go on
+    and others are refused.
     """
 
-    def __init__(self, keys: Keys, clock: Clock, tenant_exists: Callable[[str], bool]) -> None:
-        self._keys, self._clock, self._tenant_exists = keys, clock, tenant_exists
+    def __init__(
+        self, keys: Keys, revocations: Revocations, tokens: TokenReader, clock: Clock, tenant_exists: Callable[[str], bool]
+    ) -> None:
+        self._keys, self._revocations, self._tokens = keys, revocations, tokens
+        self._clock, self._tenant_exists = clock, tenant_exists
         self._by_key: dict[str, _Remembered] = {}
         self._by_header: dict[str, _Remembered] = {}
-        self._revoked = _RevokedTokens()
-        self._lock, self._polling = Lock(), Lock()
-        self._generation = 0
+        self._lock, self._asking, self._answer = Lock(), Lock(), Event()
+        self._hanging = False
+        self._generation = self._key_generation = 0
         self._asked_at = self._answered_at = clock.now()
 
     def principal(self, authorization: str | None, api_key: str | None) -> Principal:
@@ -152,11 +169,14 @@ class Credentials:
         raise Unauthenticated
 
     def issue(self, principal: Principal) -> str:
-        """A token for the holder of an API key, of TOKEN_LIFETIME; it ends when the key is revoked."""
+        """A token for the holder of an API key, of TOKEN_LIFETIME; it ends with the key."""
+        now = self._clock.now()
         token: str = create_access_token(
             identity=principal.subject,
-            expires_delta=timedelta(microseconds=TOKEN_LIFETIME),
+            expires_delta=False,
             additional_claims={
+                "iat": now // SECOND,
+                "exp": (now + TOKEN_LIFETIME) // SECOND,
                 "tenant_id": principal.tenant_id,
                 "roles": sorted(principal.roles),
                 "key_id": principal.credential_id,
@@ -166,19 +186,21 @@ class Credentials:
 
     def forget_key(self, key_id: str) -> None:
         """The key was revoked."""
-        self._drop({key_id})
+        self._drop(lambda known: known.key_id == key_id)
 
     def revoke_token(self, tenant_id: str, token: str) -> None:
-        """End a token of that tenant; one that is none, or another tenant's, is no news (RFC 7009)."""
-        try:
-            claims = self._claims(token)
-        except Unauthenticated:
+        """End a token of that tenant, for every process and for good, also one that cannot be verified at the moment; one
+        that is none, has ended, or is another tenant's, is no news (RFC 7009). Raises StorageUnavailable."""
+        said = self._tokens.unverified(token)
+        if said is None or said.tenant_id != tenant_id:
             return
-        if claims["tenant_id"] == tenant_id:
-            self._revoke(tenant_id, claims["jti"], int(claims["exp"]) * SECOND)
+        try:
+            self._revoke(tenant_id, said.jti, self._tokens.claims(token).expires_at)
+        except Unauthenticated:
+            self._revoke(tenant_id, said.jti, _NEVER)
 
     def revoke_jti(self, tenant_id: str, jti: str) -> None:
-        """End the tenant's token of that id, as long as this process lives."""
+        """End the tenant's token of that id, for every process and for good. Raises StorageUnavailable."""
         self._revoke(tenant_id, jti, _NEVER)
 
     def _known(
@@ -228,103 +250,81 @@ class Credentials:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("the Authorization header must read `Bearer <token>`")
-        claims = self._claims(token)
-        self._expect_valid(claims, now)
-        principal = Principal(claims["tenant_id"], claims["sub"], frozenset(map(Role, claims["roles"])), claims["jti"])
-        return _Remembered(principal, int(claims["exp"]) * SECOND, self._standing_key(claims, now))
+        claims = self._tokens.claims(token)
+        digest = _digest(claims.jti)
+        self._expect_valid(claims, digest)
+        principal = Principal(claims.tenant_id, claims.subject, claims.roles, claims.jti)
+        key = self._standing_key(claims, now)
+        if key is None:
+            return _Remembered(principal, claims.expires_at, None, digest)
+        return _Remembered(principal, min(claims.expires_at, key.expires_at or _NEVER), key.key_id, digest)
 
-    def _claims(self, token: str) -> Mapping[str, Any]:
-        """The claims of a well-signed, current and complete token."""
-        try:
-            claims: Mapping[str, Any] = decode_token(token)
-        except (PyJWTError, JWTExtendedException, ValueError, TypeError, OverflowError, RecursionError) as bad:
-            raise Unauthenticated(_why(bad)) from None
-        for name in _REQUIRED_CLAIMS:
-            if claims.get(name) in (None, "", []):
-                raise Unauthenticated(f"the token has no {name}")
-        _expect_types(claims)
-        return claims
-
-    def _expect_valid(self, claims: Mapping[str, Any], now: int) -> None:
-        if int(claims["exp"]) * SECOND <= now:
-            raise Unauthenticated("the token has expired")
-        if not self._tenant_exists(claims["tenant_id"]):
+    def _expect_valid(self, claims: Claims, digest: bytes) -> None:
+        if not self._tenant_exists(claims.tenant_id):
             raise Unauthenticated("the token names no tenant of this installation")
-        if self._revoked.has(claims["tenant_id"], claims["jti"], now):
+        if self._revocations.has(claims.tenant_id, digest):
             raise Unauthenticated("the token was revoked")
 
-    def _standing_key(self, claims: Mapping[str, Any], now: int) -> str | None:
+    def _standing_key(self, claims: Claims, now: int) -> KeyRecord | None:
         """The key a token was exchanged for, when it was, and still stands."""
-        key_id = claims.get("key_id")
-        if not isinstance(key_id, str):
+        if claims.key_id is None:
             return None
-        record = self._keys.get(key_id)
-        if record is None or record.tenant_id != claims["tenant_id"]:
+        record = self._keys.get(claims.key_id)
+        if record is None or record.tenant_id != claims.tenant_id:
             raise Unauthenticated("the API key behind this token is not known")
         _expect_standing(record, now)
-        return key_id
+        return record
 
     # -- endings
 
     def _revoke(self, tenant_id: str, jti: str, until: int) -> None:
-        self._revoked.add(tenant_id, jti, until, self._clock.now())
-        with self._lock:
-            self._generation += 1
-            _discard(self._by_header, lambda known: known.principal.credential_id == jti)
+        now, digest = self._clock.now(), _digest(jti)
+        self._revocations.add(tenant_id, digest, now, until)
+        self._drop(lambda known: known.digest == digest and known.principal.tenant_id == tenant_id)
+        self._revocations.prune(now - _MARGIN)
 
-    def _drop(self, key_ids: Iterable[str]) -> None:
-        ended = frozenset(key_ids)
+    def _drop(self, ended: Callable[[_Remembered], bool]) -> None:
         with self._lock:
             self._generation += 1
             for remembered in (self._by_key, self._by_header):
-                _discard(remembered, lambda known: known.key_id in ended)
+                for header in [header for header, known in remembered.items() if ended(known)]:
+                    del remembered[header]
 
     def _ask_for_revoked(self, now: int) -> None:
-        """One thread asks the store; the others go on, unless what they know is too old."""
-        if not self._polling.acquire(blocking=now - self._asked_at >= STALE):
-            return
+        """A thread of its own asks; requests go on meanwhile. Where what is known is too old they wait for the answer, but
+        a database that hangs is waited for once."""
+        answer = self._answer
+        if self._asking.acquire(blocking=False):
+            Thread(target=self._ask, args=(now,), name="revocations", daemon=True).start()
+        if now - self._asked_at >= STALE and not self._hanging:
+            self._hanging = not answer.wait(_PATIENCE)
+
+    def _ask(self, now: int) -> None:
         try:
-            if now - self._asked_at >= POLL:
-                self._drop_revoked(now)
-                self._asked_at = now
+            self._drop_unpublished()
+            self._drop_revoked(now)
         finally:
-            self._polling.release()
+            self._asked_at, self._hanging = now, False
+            answer, self._answer = self._answer, Event()
+            answer.set()
+            self._asking.release()
 
     def _drop_revoked(self, now: int) -> None:
         """Since the store last answered; while it does not, what is known goes on."""
+        since = self._answered_at - _OVERLAP
         try:
-            revoked = self._keys.revoked_since(self._answered_at - _OVERLAP)
+            keys, tokens = frozenset(self._keys.revoked_since(since)), frozenset(self._revocations.since(since))
         except StorageUnavailable:
             return
         self._answered_at = now
-        if revoked:
-            self._drop(revoked)
+        if keys or tokens:
+            self._drop(lambda known: known.key_id in keys or (known.principal.tenant_id, known.digest) in tokens)
 
-
-class _RevokedTokens:
-    """jti of revoked tokens until they would have expired, at most so many of a tenant."""
-
-    def __init__(self) -> None:
-        self._until: dict[str, dict[str, int]] = {}
-        self._lock = Lock()
-
-    def add(self, tenant_id: str, jti: str, until: int, now: int) -> None:
-        """Raises Overloaded when the tenant's list is full, rather than forget one."""
-        with self._lock:
-            known = self._until.setdefault(tenant_id, {})
-            if len(known) >= _REVOKED_PER_TENANT:
-                _discard(known, lambda ends_at: ends_at <= now)
-            if len(known) >= _REVOKED_PER_TENANT and jti not in known:
-                raise Overloaded("revoked tokens", len(known), retry_after=60)
-            known[jti] = max(until, known.get(jti, 0))
-
-    def has(self, tenant_id: str, jti: str, now: int) -> bool:
-        return self._until.get(tenant_id, {}).get(jti, 0) > now
-
-
-def _discard(mapping: dict[str, Any], ended: Callable[[Any], bool]) -> None:
-    for name in [name for name, value in mapping.items() if ended(value)]:
-        del mapping[name]
+    def _drop_unpublished(self) -> None:
+        generation = self._tokens.refresh_when_old()
+        if generation != self._key_generation:
+            self._key_generation = generation
+            self._drop(lambda known: known.digest != b"")
 
 
 def _digest(secret: str) -> bytes:
@@ -336,19 +336,3 @@ def _expect_standing(record: KeyRecord, now: int) -> None:
         raise Unauthenticated("this API key was revoked")
     if record.expires_at is not None and record.expires_at <= now:
         raise Unauthenticated("this API key has expired")
-
-
-def _expect_types(claims: Mapping[str, Any]) -> None:
-    if not all(isinstance(claims[name], str) for name in ("sub", "tenant_id", "jti", "iss")):
-        raise Unauthenticated("sub, tenant_id, jti and iss of the token must be strings")
-    if not all(type(claims[name]) in (int, float) for name in ("exp", "iat")):
-        raise Unauthenticated("exp and iat of the token must be numbers")
-    roles = claims["roles"]
-    if not isinstance(roles, list) or not all(isinstance(role, str) and role in _ROLES for role in roles):
-        raise Unauthenticated("roles of the token must be a list of known roles")
-    if claims.get("type") == "refresh":
-        raise Unauthenticated("a refresh token opens nothing")
-
-
-def _why(bad: Exception) -> str:
-    return f"the token is not valid ({type(bad).__name__})"

@@ -82,6 +82,24 @@ class ApiKeyStore(Protocol):
         ...
 
 
+class RevocationStore(Protocol):
+    """Bearer tokens ended before their time, by the SHA-256 of their jti."""
+
+    def add(self, tenant_id: str, digest: bytes, at: int, expires_at: int) -> None:
+        """End a token that would have expired at `expires_at`. Once more is no news: `at` stays, the later end counts."""
+        ...
+
+    def has(self, tenant_id: str, digest: bytes) -> bool: ...
+
+    def since(self, at: int) -> list[tuple[str, bytes]]:
+        """(tenant_id, digest) of those ended at or after `at`, of every tenant, sorted."""
+        ...
+
+    def prune(self, before: int) -> int:
+        """Forget those that would have expired before `before`; how many."""
+        ...
+
+
 # -- users and profiles ----------------------------------------------------------------------------------------------
 
 
@@ -439,6 +457,7 @@ class Storage:
 
     tenants: TenantStore
     keys: ApiKeyStore
+    revocations: RevocationStore
     users: UserStore
     profiles: ProfileStore
     templates: TemplateStore

@@ -41,6 +41,7 @@ from personalization.storage.base import (
     Summary,
 )
 from personalization.storage.counting import MOST_QUALITIES, QUARTER, Arm, DecisionCount, EventCount, summary_of
+from personalization.storage.memory_revocations import MemoryRevocations
 from personalization.storage.rules import (
     ACTIVE,
     DISCARDED,
@@ -69,6 +70,7 @@ def open_memory_storage(cipher: Cipher, token: Callable[[int], bytes] = os.urand
     return Storage(
         tenants=tenants,
         keys=MemoryApiKeys(house),
+        revocations=MemoryRevocations(),
         users=MemoryUsers(house, token),
         profiles=MemoryProfiles(house),
         templates=MemoryTemplates(house),

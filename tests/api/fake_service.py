@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from threading import Event
 from typing import Any
 
 from personalization.clock import SECOND, Clock, ManualClock, SystemClock
-from personalization.errors import Invalid, NotFound, PersonalizationError, StorageUnavailable
+from personalization.errors import Invalid, NotFound, OutboundFailed, PersonalizationError, StorageUnavailable
 from personalization.messages import (
     EngagementEvent,
     EventsReceipt,
@@ -17,6 +18,7 @@ from personalization.messages import (
 from personalization.security.identity import new_key
 from personalization.settings import DEVELOPMENT, RateLimit, Settings
 from personalization.storage.base import ApiKeyRecord
+from personalization.storage.memory_revocations import MemoryRevocations
 from personalization.vocabulary import PersonalizationTrigger, Role
 
 SECRET = "k" * 40
@@ -29,6 +31,13 @@ class FakeKeys:
         self.records: dict[str, ApiKeyRecord] = {}
         self.asked = 0
         self.away = False
+        self._answering = Event()
+        self._answering.set()
+
+    def hang(self) -> Callable[[], None]:
+        """From now on `revoked_since` does not answer, until what is returned is called."""
+        self._answering.clear()
+        return self._answering.set
 
     def add(self, record: ApiKeyRecord) -> None:
         self.records[record.key_id] = record
@@ -51,6 +60,7 @@ class FakeKeys:
         return True
 
     def revoked_since(self, at: int) -> list[str]:
+        self._answering.wait(10)
         if self.away:
             raise StorageUnavailable("SELECT secret FROM api_keys failed")
         return [r.key_id for r in self.records.values() if r.revoked_at is not None and r.revoked_at >= at]
@@ -197,6 +207,8 @@ class FakeHouse:
         self.settings = Settings(**given)
         self.clock: Clock = ManualClock(SystemClock().now())
         self.keys = FakeKeys()
+        self.revocations = MemoryRevocations()
+        self.outside: dict[str, bytes] = {}
         self.services = {name: FakeService(name) for name in ("t1", "t2")}
         self.is_ready = True
 
@@ -207,6 +219,11 @@ class FakeHouse:
 
     def tenant_exists(self, tenant_id: str) -> bool:
         return tenant_id in self.services
+
+    def fetch(self, url: str) -> bytes:
+        if url not in self.outside:
+            raise OutboundFailed(url, "does not answer")
+        return self.outside[url]
 
     def health(self) -> dict[str, Any]:
         return {"status": "ok"}

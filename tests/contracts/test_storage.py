@@ -229,6 +229,34 @@ def test_api_keys_are_found_listed_and_revoked(store: Storage) -> None:
     assert store.keys.revoked_since(NOW + 6) == []
 
 
+def test_ended_tokens_are_known_by_tenant_until_they_would_have_expired(store: Storage) -> None:
+    one, other = b"1" * 32, b"2" * 32
+    store.revocations.add("acme", one, NOW, NOW + 10)
+    store.revocations.add("twin", other, NOW + 5, NOW + 20)
+    assert (store.revocations.has("acme", one), store.revocations.has("twin", one)) == (True, False)
+    assert store.revocations.since(NOW) == [("acme", one), ("twin", other)]
+    assert store.revocations.since(NOW + 1) == [("twin", other)]
+    assert store.revocations.prune(NOW + 10) == 0
+    assert store.revocations.prune(NOW + 11) == 1
+    assert (store.revocations.has("acme", one), store.revocations.has("twin", other)) == (False, True)
+
+
+def test_ending_a_token_again_only_moves_its_end_onward(store: Storage) -> None:
+    token = b"1" * 32
+    for at, expires_at in ((NOW, NOW + 10), (NOW + 1, NOW + 30), (NOW + 2, NOW + 20)):
+        store.revocations.add("acme", token, at, expires_at)
+    assert store.revocations.since(NOW + 1) == []
+    assert store.revocations.prune(NOW + 30) == 0
+    assert store.revocations.prune(NOW + 31) == 1
+
+
+def test_an_ended_token_stays_ended_in_a_store_opened_again(reopen: Reopen) -> None:
+    first = reopen()
+    first.tenants.create("acme", NOW)
+    first.revocations.add("acme", b"1" * 32, NOW, NOW + 10)
+    assert reopen().revocations.has("acme", b"1" * 32)
+
+
 def test_an_api_key_needs_its_tenant_and_an_id_of_its_own(store: Storage) -> None:
     key = ApiKeyRecord(key_id="k", tenant_id="acme", role="admin", name="n", digest=b"d", created_at=NOW)
     store.keys.add(key)

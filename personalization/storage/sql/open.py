@@ -16,6 +16,7 @@ from personalization.storage.sql.log import SqlLog
 from personalization.storage.sql.migration import SqlLife
 from personalization.storage.sql.postgresql import PostgresDatabase
 from personalization.storage.sql.profiles import SqlProfiles
+from personalization.storage.sql.revocations import SqlRevocations
 from personalization.storage.sql.snapshots import SqlCheckpoints, SqlSnapshots
 from personalization.storage.sql.sqlite import SQLiteDatabase
 from personalization.storage.sql.templates import SqlTemplates
@@ -33,6 +34,7 @@ def open_sql_storage(url: str, cipher: Cipher, clock: Clock | None = None, token
     return Storage(
         tenants=tenants,
         keys=SqlApiKeys(database),
+        revocations=SqlRevocations(database),
         users=users,
         profiles=SqlProfiles(database, cipher, users),
         templates=SqlTemplates(database),

@@ -222,15 +222,16 @@ checkpoints = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
 
-#: Bearer tokens ended before their time; a row may go once the token would have expired.
+#: Bearer tokens ended before their time, by the SHA-256 of the jti; a row goes once the token would have expired.
 revoked_tokens = sa.Table(
     "revoked_tokens",
     metadata,
     _tenant(),
-    sa.Column("jti_mac", sa.LargeBinary, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
     sa.Column("revoked_at", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.BigInteger, nullable=False),
     sa.Index("revoked_tokens_by_time", "revoked_at"),
+    sa.Index("revoked_tokens_by_end", "expires_at"),
 )
 
 #: One row an Idempotency-Key of a principal; `sealed_answer` is absent while its request is under way.

@@ -11,12 +11,13 @@ def upgrade() -> None:
     op.create_table(
         "revoked_tokens",
         sa.Column("tenant_id", sa.Text, nullable=False),
-        sa.Column("jti_mac", sa.LargeBinary, nullable=False),
+        sa.Column("digest", sa.LargeBinary, nullable=False),
         sa.Column("revoked_at", sa.BigInteger, nullable=False),
         sa.Column("expires_at", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("tenant_id", "jti_mac"),
+        sa.PrimaryKeyConstraint("tenant_id", "digest"),
     )
     op.create_index("revoked_tokens_by_time", "revoked_tokens", ["revoked_at"])
+    op.create_index("revoked_tokens_by_end", "revoked_tokens", ["expires_at"])
     op.create_table(
         "idempotency",
         sa.Column("tenant_id", sa.Text, nullable=False),
