@@ -24,6 +24,7 @@ from personalization.errors import Invalid, MisconfiguredError, NotFound, Person
 from personalization.lab import checkup, datasets, demo, importing, rebuilding
 from personalization.lab.backtest import MUST, Backtest, LiveBacktest, backtest, live_backtest
 from personalization.lab.bench import bench
+from personalization.lab.pages import page
 from personalization.security.identity import new_key
 from personalization.settings import DEMO, Settings, settings_from
 from personalization.storage.base import ApiKeyRecord, Storage
@@ -204,10 +205,13 @@ def _backtest_rows(found: Backtest | LiveBacktest) -> list[tuple[str, str]]:
 def _bench(arguments: argparse.Namespace) -> int:
     with _bar("Measuring") as step:
         found = bench(short=arguments.short, progress=step)
+    title = "CPU of the server process, including its followers of the log"
+    if arguments.html:
+        arguments.html.write_text(page(title, found.sentences(), found.charts(), found.columns(), found.rows()))
     if arguments.json:
         print(json.dumps(found.document()))
     else:
-        _show("CPU of the server process, including its followers of the log", found.columns(), found.rows())
+        _show(title, found.columns(), found.rows())
         for sentence in found.sentences():
             print(sentence)
     return 0 if found.met else 1
@@ -301,8 +305,9 @@ def _parser() -> argparse.ArgumentParser:
     a.add_argument("--json", action="store_true")
 
     a = command("bench", _bench, "Measure a server of its own (Linux).")
-    a.add_argument("--short", action="store_true", help="under half a minute")
+    a.add_argument("--short", action="store_true", help="under a minute")
     a.add_argument("--json", action="store_true")
+    a.add_argument("--html", type=Path, help="also write a page with bars to this file")
 
     command("doctor", _doctor, "Check settings, database and surroundings, and say how to mend them.")
     return parser

@@ -15,6 +15,8 @@ from personalization.storage.base import Storage
 
 log = logging.getLogger(__name__)
 
+#: The thread's name.
+FOLLOWERS = "followers"
 #: Seconds between two looks at the log.
 PAUSE = 0.2
 
@@ -38,7 +40,7 @@ class Followers:
 
     def start(self) -> None:
         self._stop.clear()
-        self._thread = Thread(target=self._run, name="followers", daemon=True)
+        self._thread = Thread(target=self._run, name=FOLLOWERS, daemon=True)
         self._thread.start()
 
     def close(self, timeout: float = 10.0) -> None:
