@@ -66,6 +66,7 @@ def _gunicorn_options(settings: Settings) -> list[str]:
     if Path("gunicorn.conf.py").is_file():
         return ["--config", "gunicorn.conf.py"]
     said = {
+        "--config": "python:personalization.draining",
         "--bind": f"0.0.0.0:{settings.port}",
         "--worker-class": "gthread",
         "--threads": "64",
