@@ -23,7 +23,7 @@ from tests.faults.conftest import Server, prepared
 from tests.faults.proxy import Proxy
 
 THREADS, SLOW = 4, 12
-DEADLINE = 1.0  # seconds; an ordinary request takes a few milliseconds
+DEADLINE = 2.0  # seconds; an ordinary request takes a few milliseconds
 ORDINARY = json.dumps({"user_id": "u", "content": {"text": "Hello"}, "deadline_ms": 1000}).encode()
 
 
