@@ -1,6 +1,9 @@
 """How gunicorn serves this application; read by itself from the working directory."""
 
+from personalization.draining import on_starting, post_worker_init
 from personalization.settings import settings_from
+
+__all__ = ["on_starting", "post_worker_init"]
 
 _settings = settings_from()
 

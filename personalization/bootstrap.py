@@ -68,7 +68,9 @@ class House:
     followers: Followers = field(init=False)
     _services: dict[str, PersonalizationService] = field(default_factory=dict)
     _guard: Lock = field(default_factory=Lock)
+    _starting: Lock = field(default_factory=Lock)
     _started_in: int = 0
+    _closed: bool = False
 
     def __post_init__(self) -> None:
         pages = Pages(self.storage)
@@ -90,12 +92,13 @@ class House:
 
     def start(self) -> None:
         """Load the newest policies and follow the log, in this process."""
-        if self._started_in == os.getpid():
-            return
-        self._started_in = os.getpid()
-        _settle()
-        self.book.refresh()
-        self.followers.start()
+        with self._starting:
+            if self._started_in == os.getpid():
+                return
+            _settle()
+            self.book.refresh()
+            self.followers.start()
+            self._started_in = os.getpid()
 
     def rest(self) -> None:
         """Before a fork: the child follows the log, this process only watches over it."""
@@ -105,6 +108,7 @@ class House:
 
     def close(self) -> None:
         """Answer what waits, keep what was learned, let go of the store."""
+        self._closed = True
         if self._started_in == os.getpid():
             self._started_in = 0
             self.orchestrator.close()
@@ -127,12 +131,15 @@ class House:
         return tenant_id in self._services or self.storage.tenants.exists(tenant_id)
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Whether this process should get requests, and what each part says."""
+        """Whether this process should get requests, and what each part says. A process that came up before `migrate` had run
+        starts here, once it has."""
         checks: dict[str, Any] = {}
         try:
             self.storage.life.ping()
             checks["database"] = "ok"
             checks["schema"] = self.storage.life.schema()
+            if checks["schema"] == "head" and not self._closed:
+                self.start()
         except StorageUnavailable as away:
             checks["database"] = str(away)
         if checks.get("schema") == "older":

@@ -24,6 +24,7 @@ from personalization.errors import Invalid, MisconfiguredError, NotFound, Person
 from personalization.lab import checkup, datasets, demo, importing, rebuilding
 from personalization.lab.backtest import MUST, Backtest, LiveBacktest, backtest, live_backtest
 from personalization.lab.bench import bench
+from personalization.lab.bookmark import Bookmark
 from personalization.lab.pages import page
 from personalization.security.identity import new_key
 from personalization.settings import DEMO, Settings, settings_from
@@ -66,6 +67,7 @@ def _gunicorn_options(settings: Settings) -> list[str]:
     if Path("gunicorn.conf.py").is_file():
         return ["--config", "gunicorn.conf.py"]
     said = {
+        "--config": "python:personalization.draining",
         "--bind": f"0.0.0.0:{settings.port}",
         "--worker-class": "gthread",
         "--threads": "64",
@@ -137,8 +139,14 @@ def _import(arguments: argparse.Namespace) -> int:
         storage.tenants.create(_id("tenant", arguments.tenant), clock.now())
         service = bootstrap.build_house(settings, clock, storage).service(arguments.tenant)
         rejects = arguments.rejects or arguments.file.with_name(arguments.file.name + ".rejects.jsonl")
+        secret = storage.tenants.secret(arguments.tenant, "import")
+        bookmark = Bookmark(settings.state_dir / "imports", arguments.what, secret, arguments.file, rejects)
+        if arguments.restart:
+            bookmark.remove()
         with _bar(f"Importing {arguments.what}") as step:
-            found = importing.IMPORTS[arguments.what](service, arguments.file, rejects, step)
+            found = importing.IMPORTS[arguments.what](service, arguments.file, rejects, step, bookmark)
+    if found.continued_after:
+        print(f"Continued after row {found.continued_after:,}, where the last try stopped (--restart begins at the first row).")
     print(
         f"{found.accepted:,} {arguments.what} imported, {found.duplicates:,} known already, {found.rejected:,} rejected"
         + (f"; the reasons are in {rejects}." if found.rejected else ".")
@@ -284,11 +292,12 @@ def _parser() -> argparse.ArgumentParser:
     a = command("revoke", _revoke_key, "End an API key.", keys)
     a.add_argument("key_id")
 
-    a = command("import", _import, "Read profiles or events from a .csv or .jsonl file; events may be of any age.")
+    a = command("import", _import, "Read profiles or events from a .csv, .jsonl or .parquet file; events may be of any age.")
     a.add_argument("what", choices=sorted(importing.IMPORTS))
     a.add_argument("file", type=Path)
     a.add_argument("--tenant", required=True)
     a.add_argument("--rejects", type=Path, help="where rejected rows go; default: FILE.rejects.jsonl")
+    a.add_argument("--restart", action="store_true", help="from the first row, though an earlier try was interrupted")
 
     a = command("rebuild", _rebuild, "Derive profiles and learning anew from the log and compare them with what is live.")
     a.add_argument("--check", action="store_true", help="only compare")

@@ -15,6 +15,8 @@ from personalization.errors import MisconfiguredError
 
 PRODUCTION, DEVELOPMENT, DEMO = "production", "development", "demo"
 MINIMUM_SECRET_BYTES = 32
+#: What stands for every secret in the examples of deploy/.
+PLACEHOLDER = "change-me"
 
 
 class RateLimit(NamedTuple):
@@ -67,6 +69,12 @@ class Settings:
             )
         if not self.encryption_keys:
             found.append("ENCRYPTION_KEYS is missing: set it to `k1:$(openssl rand -base64 32)`")
+        urls = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url or ""}
+        found += [
+            f"{name} has the examples' password: set another one, there and here"
+            for name, url in urls.items()
+            if PLACEHOLDER in url
+        ]
         return found
 
 

@@ -1,190 +1,205 @@
-"""Profiles and events from files: a row that is refused goes to the rejects file with its reason, the others go in.
+"""Profiles and events from files: a row that is refused goes to the rejects file with its reasons, the others go in.
 
-A .jsonl file has in each line what the REST API takes. A .csv file has dotted column names for what lies deeper
-(`attributes.first_name, traits.plan, channel_preferences.email, metadata.source`); an empty cell says nothing.
+An import that was interrupted, however it was, goes on where it stopped. Rows that were being put just then are put again,
+which changes nothing: events are known by their ids, and of profiles those that lie there already are left alone.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, NamedTuple
 
-from personalization.errors import FieldError, Invalid, MisconfiguredError, PersonalizationError
-from personalization.rest import strict
+from personalization.errors import FieldError, Invalid, MisconfiguredError, NotFound
+from personalization.lab.bookmark import Bookmark, Place
+from personalization.lab.rows import Row, Unreadable, length, rows
+from personalization.operations.profiles import sections_of, with_sections
+from personalization.profile import PersonalizationProfile
 from personalization.rest.conversion import event_or_refusal, profile_row
 from personalization.service import PersonalizationService
 
 _ROWS = 1_000
 
-#: Columns of a CSV file whose cells stay text even when they look like numbers; attributes stay text, too.
-_TEXTS = ("user_id", "event_id", "decision_id", "template_id", "name", "text", "type", "channel")
-#: Sections whose members have names of the caller's, dots included.
-_NAMED_FREELY = ("attributes.", "traits.", "metadata.")
-#: Columns whose cells are lists, separated by ";".
-_LISTS = ("content_preferences.topics", "timing_preferences.preferred_hours")
-
 Step = Callable[[int, int], None]
-#: (line, the document or why it cannot be read)
-Row = tuple[int, Any]
 
 
 @dataclass
 class Imported:
+    """Rows of the whole file, earlier tries included; `continued_after`: the row where the last try stopped, 0 for none."""
+
     accepted: int = 0
     duplicates: int = 0
     rejected: int = 0
+    continued_after: int = 0
 
 
-@dataclass
-class Rejects:
-    """Writes rejected rows, one JSON object a line; no file is made when none is rejected."""
-
-    path: Path
-    _file: TextIO | None = field(default=None)
-    count: int = 0
-
-    def add(self, line: int, row: Any, errors: Iterable[FieldError]) -> None:
-        if self._file is None:
-            self._file = self.path.open("w", encoding="utf-8")
-        reasons = [{"field": error.field, "message": error.message} for error in errors]
-        self._file.write(json.dumps({"line": line, "errors": reasons, "row": row}, ensure_ascii=False) + "\n")
-        self.count += 1
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-
-def import_profiles(service: PersonalizationService, file: Path, rejects_to: Path, step: Step) -> Imported:
+def import_profiles(
+    service: PersonalizationService, file: Path, rejects_to: Path, step: Step, bookmark: Bookmark | None = None
+) -> Imported:
     """Put every profile of the file. Raises MisconfiguredError when the file cannot be read."""
-    return _imported(file, rejects_to, step, lambda rows, found, rejects: _put(service, rows, found, rejects))
+    return _imported(file, rejects_to, step, bookmark, lambda page, unsure: _put(service, page, unsure))
 
 
-def import_events(service: PersonalizationService, file: Path, rejects_to: Path, step: Step) -> Imported:
+def import_events(
+    service: PersonalizationService, file: Path, rejects_to: Path, step: Step, bookmark: Bookmark | None = None
+) -> Imported:
     """Record every event of the file, of any age. Raises MisconfiguredError when the file cannot be read."""
-    return _imported(file, rejects_to, step, lambda rows, found, rejects: _record(service, rows, found, rejects))
+    return _imported(file, rejects_to, step, bookmark, lambda page, _: _record(service, page))
 
 
 IMPORTS = {"profiles": import_profiles, "events": import_events}
 
 
-def _imported(file: Path, rejects_to: Path, step: Step, take: Callable[[list[Row], Imported, Rejects], None]) -> Imported:
-    found, rejects, done = Imported(), Rejects(rejects_to), 0
+class _Outcome(NamedTuple):
+    accepted: int
+    duplicates: int
+    rejected: Sequence[tuple[Row, Iterable[FieldError]]]
+
+
+def _imported(
+    file: Path, rejects_to: Path, step: Step, bookmark: Bookmark | None, put: Callable[[list[Row], int], _Outcome]
+) -> Imported:
+    """put : a page of rows, and the number up to which they may be in already"""
+    if rejects_to.resolve() == file.resolve():
+        raise MisconfiguredError(f"{file} would be overwritten with its own rejects; name another file with --rejects.")
+    total, place = length(file), bookmark.read() if bookmark else Place(source="")
+    found = Imported(place.accepted, place.duplicates, place.rejected, continued_after=place.done)
+    rejects, coming, done = Rejects(rejects_to, place.rejects_size), rows(file, place.done), place.done
     try:
-        total = _length(file)
-        rows = _rows(file)
-        while page := list(islice(rows, _ROWS)):
-            readable = [(line, row) for line, row in page if not isinstance(row, Invalid)]
-            for line, row in page:
-                if isinstance(row, Invalid):
-                    rejects.add(line, None, row.errors or [FieldError("", row.detail)])
-            take(readable, found, rejects)
-            done += len(page)
+        while page := list(islice(coming, _ROWS)):
+            if bookmark:
+                rejects.settle()
+                bookmark.keep(_place(place, found, rejects, done, page[-1][0]))
+            _take(page, put, place.trying, found, rejects)
+            done = page[-1][0]
             step(done, max(total, done))
-    except (OSError, UnicodeDecodeError, csv.Error) as unreadable:
-        raise MisconfiguredError(f"{file} cannot be read after {done:,} rows: {unreadable}") from unreadable
     finally:
         rejects.close()
-        found.rejected = rejects.count
+    if bookmark:
+        bookmark.remove()
     return found
 
 
-def _put(service: PersonalizationService, rows: list[Row], found: Imported, rejects: Rejects) -> None:
-    for (line, row), result in zip(rows, service.put_profiles([profile_row(row) for _, row in rows]), strict=True):
-        if result["status"] < 300:
-            found.accepted += 1
-        else:
-            rejects.add(line, row, [FieldError(**error) for error in result["errors"]])
+def _place(begun: Place, found: Imported, rejects: Rejects, done: int, trying: int) -> Place:
+    return Place(
+        source=begun.source,
+        done=done,
+        trying=max(trying, begun.trying),
+        accepted=found.accepted,
+        duplicates=found.duplicates,
+        rejected=found.rejected,
+        rejects_size=rejects.size,
+    )
 
 
-def _record(service: PersonalizationService, rows: list[Row], found: Imported, rejects: Rejects) -> None:
-    receipt = service.record([event_or_refusal(row) for _, row in rows], any_age=True)
-    found.accepted += receipt.accepted
-    found.duplicates += receipt.duplicates
-    for index, errors in receipt.rejected:
-        rejects.add(*rows[index], errors)
+def _take(page: list[Row], put: Callable[[list[Row], int], _Outcome], unsure: int, found: Imported, rejects: Rejects) -> None:
+    readable = [(line, row) for line, row in page if not isinstance(row, Unreadable)]
+    refused = [((line, row.row), row.errors) for line, row in page if isinstance(row, Unreadable)]
+    outcome = put(readable, unsure)
+    found.accepted += outcome.accepted
+    found.duplicates += outcome.duplicates
+    for (line, row), errors in sorted([*refused, *outcome.rejected], key=lambda reject: reject[0][0]):
+        rejects.add(line, row, errors)
+        found.rejected += 1
 
 
-# -- files -----------------------------------------------------------------------------------------------------------
+# -- profiles, events ------------------------------------------------------------------------------------------------
 
 
-def _rows(file: Path) -> Iterator[Row]:
-    formats: Mapping[str, Callable[[Path], Iterator[Row]]] = {".jsonl": _lines, ".ndjson": _lines, ".csv": _records}
-    reader = formats.get(file.suffix.lower())
-    if reader is None:
-        raise MisconfiguredError(f"{file.name} is neither .csv nor .jsonl; rename it, or write one of these formats.")
-    return reader(file)
+class _Profile(NamedTuple):
+    row: Row
+    user_id: str
+    sections: dict[str, Any] | Invalid
 
 
-def _length(file: Path) -> int:
-    with file.open("rb") as bytes_:
-        return sum(chunk.count(b"\n") for chunk in iter(lambda: bytes_.read(1 << 20), b""))
+def _put(service: PersonalizationService, page: list[Row], unsure: int) -> _Outcome:
+    accepted, rejected = 0, []
+    for run in _apart(_Profile(row, *profile_row(row[1])) for row in page):
+        missing = [one for one in run if one.row[0] > unsure or not _lies_there(service, one)]
+        accepted += len(run) - len(missing)
+        results = service.put_profiles([(one.user_id, one.sections) for one in missing])
+        for one, result in zip(missing, results, strict=True):
+            if result["status"] < 300:
+                accepted += 1
+            else:
+                rejected.append((one.row, [FieldError(**error) for error in result["errors"]]))
+    return _Outcome(accepted, 0, rejected)
 
 
-def _lines(file: Path) -> Iterator[Row]:
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield number, _parsed(line)
-
-
-def _parsed(line: bytes) -> Any:
-    try:
-        return strict.parse(line.strip())
-    except PersonalizationError as refusal:
-        return Invalid.field("", refusal.detail)
-
-
-def _records(file: Path) -> Iterator[Row]:
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        for cells in reader:
-            yield reader.line_num, _document(cells)
-
-
-def _document(cells: Mapping[Any, Any]) -> Any:
-    document: dict[str, Any] = {}
-    for column, text in cells.items():
-        if column is None:
-            return Invalid.field("", "has more cells than the first line has columns")
-        if text is None or text == "":
+def _apart(profiles: Iterable[_Profile]) -> Iterator[list[_Profile]]:
+    """In runs that name nobody twice, so that of several rows of one person the last holds."""
+    run: dict[str, _Profile] = {}
+    refused = []
+    for one in profiles:
+        if isinstance(one.sections, Invalid):
+            refused.append(one)
             continue
-        if not _placed(document, column.strip(), text):
-            return Invalid.field(column, "stands beside a column of the section's own name")
-    return document
+        if one.user_id in run:
+            yield list(run.values())
+            run = {}
+        run[one.user_id] = one
+    yield [*run.values(), *refused]
 
 
-def _placed(document: dict[str, Any], column: str, text: str) -> bool:
-    """Put a cell where its dotted column name says; False when something else is there."""
-    *outer, last = column.split(".", 1 if column.startswith(_NAMED_FREELY) else -1)
-    inside: Any = document
-    for name in outer:
-        inside = inside.setdefault(name, {})
-        if not isinstance(inside, dict):
-            return False
-    inside[last] = _value(column, text)
-    return True
+def _lies_there(service: PersonalizationService, one: _Profile) -> bool:
+    """Whether putting this profile would change nothing."""
+    if isinstance(one.sections, Invalid):
+        return False
+    try:
+        wanted = sections_of(with_sections(PersonalizationProfile(tenant_id=service.tenant_id, user_ref=b""), one.sections))
+        known = service.profile(one.user_id)
+    except (Invalid, NotFound):
+        return False
+    return all(known[name] == section for name, section in wanted.items())
 
 
-def _value(column: str, text: str) -> Any:
-    """A cell as the API would have it: a list, true, false or a number where the column may hold one, else the text."""
-    if column in _LISTS:
-        return [_scalar(part.strip()) for part in text.split(";") if part.strip()]
-    return text if column in _TEXTS or column.startswith("attributes.") else _scalar(text)
+def _record(service: PersonalizationService, page: list[Row]) -> _Outcome:
+    receipt = service.record([event_or_refusal(row) for _, row in page], any_age=True)
+    return _Outcome(receipt.accepted, receipt.duplicates, [(page[index], errors) for index, errors in receipt.rejected])
 
 
-def _scalar(text: str) -> Any:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    with suppress(ValueError):
-        return int(text)
-    with suppress(ValueError):
-        number = float(text)
-        return number if number - number == 0.0 else text
-    return text
+# -- rejects ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Rejects:
+    """Writes rejected rows, one JSON object a line: its number (`line`), the reasons (`errors`) and the `row`, which may be
+    mended there and imported again from this file. No file is made when none is rejected.
+
+    size : bytes that hold; what an interrupted try wrote behind them is dropped
+    """
+
+    path: Path
+    size: int = 0
+    _file: BinaryIO | None = field(default=None)
+
+    def add(self, line: int, row: Any, errors: Iterable[FieldError]) -> None:
+        reasons = [{"field": error.field, "message": error.message} for error in errors]
+        text = json.dumps({"line": line, "errors": reasons, "row": row}, ensure_ascii=False, default=str)
+        self._file = self._file or self._opened()
+        self.size += self._file.write(text.encode("utf-8", "backslashreplace") + b"\n")
+
+    def settle(self) -> None:
+        """What was added is on disk when it returns."""
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _opened(self) -> BinaryIO:
+        """Rows hold personal data, so only this user may read them. Raises MisconfiguredError."""
+        try:
+            file = os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600), "wb")
+        except OSError as refused:
+            raise MisconfiguredError(f"{self.path} cannot be written ({refused}); name another file with --rejects.") from refused
+        self.size = min(self.size, os.fstat(file.fileno()).st_size)
+        file.truncate(self.size)
+        file.seek(self.size)
+        return file

@@ -33,7 +33,7 @@ class Server:
     """A gunicorn of its own process group."""
 
     def __init__(self, environment: dict[str, str], log: Path, within: Sequence[str] = ()) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._within = within
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment, self._log = {**environment, "PORT": str(self.port)}, log
@@ -140,7 +140,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         server.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
