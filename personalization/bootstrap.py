@@ -27,7 +27,9 @@ from personalization.clock import Clock, SystemClock
 from personalization.core import Answer, Ask, DeepPersonalizationEngine, PersonalizationOrchestrator
 from personalization.errors import MisconfiguredError, NotFound, StorageUnavailable
 from personalization.models.registry import PolicyBook
+from personalization.operations.erasing import Eraser
 from personalization.operations.followers import Followers
+from personalization.operations.forgetting import Forgetting
 from personalization.operations.learner import Learner
 from personalization.operations.projector import Pages, Projector
 from personalization.profile import PersonalizationProfile
@@ -71,7 +73,9 @@ class House:
         pages = Pages(self.storage)
         self.projector = Projector(self.storage, self.profiles, pages, self._learned)
         self.learner = Learner(self.storage, self.book, pages, self.clock)
-        self.followers = Followers(self.storage, self.profiles, self.book, self.projector, self.learner)
+        self.forget = Forgetting(self.profiles, self.engine)
+        eraser = Eraser(self.storage, self.book, self.projector, self.learner, pages, self.forget, self.clock)
+        self.followers = Followers(self.storage, self.profiles, self.book, self.projector, self.learner, eraser)
 
     @property
     def keys(self) -> ApiKeyStore:
@@ -152,6 +156,8 @@ class House:
             engine=self.engine,
             orchestrator=self.orchestrator,
             clock=self.clock,
+            forget=self.forget,
+            new_id=partial(_new_id, self.clock),
             close=self.close,
         )
 
@@ -168,7 +174,7 @@ def build_house(settings: Settings, clock: Clock | None = None, storage: Storage
     lock = None
     if storage is None:
         settings = with_secrets(settings)
-        lock = _locked(settings, clock)
+        lock = _locked(settings, clock, _LOCK_WAIT)
         storage = opened_storage(settings, clock)
     profiles = CachedProfiles(storage.profiles, clock)
     storage = replace(storage, tenants=CachedTenants(storage.tenants, clock), templates=CachedTemplates(storage.templates, clock))
@@ -256,13 +262,18 @@ def create_personalization_service(
     return service
 
 
-def _locked(settings: Settings, clock: Clock) -> ProcessLock | None:
+def lone_lock(settings: Settings, clock: Clock) -> ProcessLock | None:
+    """The lock of a SQLite file that nobody holds. Raises MisconfiguredError when somebody does."""
+    return _locked(settings, clock, 0.0)
+
+
+def _locked(settings: Settings, clock: Clock, wait: float) -> ProcessLock | None:
     if not settings.sqlite:
         return None
     path = Path(settings.database_url.removeprefix("sqlite:///"))
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = ProcessLock(path.with_suffix(path.suffix + ".lock"), clock)
-    lock.acquire(_LOCK_WAIT)
+    lock.acquire(wait)
     return lock
 
 

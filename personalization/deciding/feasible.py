@@ -336,7 +336,7 @@ def _applied(*parts: bool) -> tuple[str, ...]:
 def _recommendations(question: Question, quality_failed: bool) -> tuple[str, ...]:
     profile, found = question.profile, []
     if profile is None or not profile.declared:
-        found.append("unknown_user" if question.user_ref else "anonymous")
+        found.append("unknown_user" if question.request.user_id else "anonymous")
     else:
         if profile.timezone is None:
             found.append("no_timezone")

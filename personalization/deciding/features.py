@@ -43,6 +43,13 @@ def profile_features(profile: PersonalizationProfile | None, language: str) -> t
     return found
 
 
+def forget() -> None:
+    """Drop every remembered profile, trait, context value and language."""
+    _profiles.clear()
+    _unknown.cache_clear()
+    feature_key.cache_clear()
+
+
 @lru_cache(maxsize=256)
 def moment_features(hour_of_week: int) -> tuple[Quantised, ...]:
     """Day part and weekend."""

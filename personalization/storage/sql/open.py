@@ -11,10 +11,12 @@ from personalization.sealing import Cipher
 from personalization.storage.base import Election, Storage
 from personalization.storage.sql.election import Alone, PostgresElection
 from personalization.storage.sql.engine import Database
+from personalization.storage.sql.fence import Fence
 from personalization.storage.sql.keys import SqlApiKeys
 from personalization.storage.sql.log import SqlLog
 from personalization.storage.sql.migration import SqlLife
 from personalization.storage.sql.postgresql import PostgresDatabase
+from personalization.storage.sql.privacy import SqlPrivacy
 from personalization.storage.sql.profiles import SqlProfiles
 from personalization.storage.sql.snapshots import SqlCheckpoints, SqlSnapshots
 from personalization.storage.sql.sqlite import SQLiteDatabase
@@ -30,15 +32,17 @@ def open_sql_storage(url: str, cipher: Cipher, clock: Clock | None = None, token
     database, election = _database(url, clock)
     tenants = SqlTenants(database, cipher)
     users = SqlUsers(database, cipher, tenants, token)
+    fence = Fence(database, users)
     return Storage(
         tenants=tenants,
         keys=SqlApiKeys(database),
         users=users,
-        profiles=SqlProfiles(database, cipher, users),
+        profiles=SqlProfiles(database, cipher, users, fence),
         templates=SqlTemplates(database),
-        log=SqlLog(database, cipher, tenants, users),
+        log=SqlLog(database, cipher, tenants, users, fence),
         snapshots=SqlSnapshots(database),
         checkpoints=SqlCheckpoints(database),
+        privacy=SqlPrivacy(database, cipher, tenants, users),
         election=election,
         life=SqlLife(database, clock),
     )
