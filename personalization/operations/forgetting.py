@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Iterable
 
 from personalization.cache import CachedProfiles
@@ -23,3 +24,9 @@ class Forgetting:
         self._engine.forget()
         features.forget()
         locales.forget()
+        _forget_paths()
+
+
+def _forget_paths() -> None:
+    """The web server splits paths with a function that remembers them, and ids stand in paths."""
+    urllib.parse.clear_cache()  # type: ignore[attr-defined]
