@@ -437,6 +437,22 @@ def test_who_left_is_told_to_every_process_once(reopen: Reopen) -> None:
     assert there.privacy.departures({"acme": newest - 1})["acme"] == (newest, [refs["b"]])
 
 
+def test_other_processes_forget_within_one_look(reopen: Reopen, clock: ManualClock) -> None:
+    here, there = (build_house(Settings(app_env=DEVELOPMENT), clock, reopen()) for _ in range(2))
+    here.storage.tenants.create("acme", NOW)
+    here.service("acme").create_template(OFFER)
+    here.service("acme").put_profile("a", ADA)
+    there.service("acme").personalize(ask("a"))
+    ref = there.storage.users.resolve("acme", ["a"], NOW)["a"]
+    assert ("acme", ref) in there.profiles
+    here.service("acme").erase_user_data("a")
+    there.followers.step()
+    assert ("acme", ref) not in there.profiles
+    assert there.service("acme").personalize(ask("a")).document["policy"]["mode"] == "baseline"
+    for house in (here, there):
+        house.orchestrator.close()
+
+
 def test_an_erasure_interrupted_at_any_step_is_finished_by_the_next_leader(
     storage: Storage, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

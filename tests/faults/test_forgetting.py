@@ -6,10 +6,15 @@ import gc
 import json
 import re
 import secrets
+import subprocess
+import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import quote
 
@@ -18,11 +23,16 @@ import pytest
 from flask.testing import FlaskClient
 
 from personalization.bootstrap import House, build_house, create_app
-from personalization.clock import SystemClock, rfc3339
+from personalization.clock import ManualClock, SystemClock, rfc3339
+from personalization.errors import Erased
+from personalization.messages import EngagementEvent, PersonalizationRequest
+from personalization.operations.rebuilding import rebuild
 from personalization.security.identity import new_key
 from personalization.settings import DEVELOPMENT, Settings
 from personalization.storage.base import ApiKeyRecord
-from tests.faults.conftest import Server, prepared
+from personalization.vocabulary import EventType
+from tests.conftest import Reopen
+from tests.faults.conftest import ROOT, Server, prepared
 
 #: method, path below /api/v1, body, headers -> the answer's status and JSON
 Call = Callable[..., tuple[int, Any]]
@@ -217,7 +227,7 @@ def test_no_canary_is_left_in_sqlites_files_nor_in_what_the_server_wrote(
 def test_a_database_too_large_to_be_written_anew_is_overwritten_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("personalization.storage.sql.sqlite._REWRITTEN", 0)
     canary = Canaries()
-    for house, call in in_process(tmp_path):
+    with in_process(tmp_path) as (house, call):
         plant(call, canary)
         follow(house)
         assert expect(call, 202, "POST", f"/management/users/{canary('user')}/erase")["status"] == "pending"
@@ -247,6 +257,87 @@ def test_no_canary_is_left_in_postgresqls_tables_and_indexes(
     assert canary.heard_in(*[path for path in tmp_path.rglob("*") if path.is_file()]) == set()
 
 
+def test_a_person_erased_by_the_command_line_beside_a_server_is_forgotten_by_it(
+    serve: Callable[..., Server], sqlite_url: str, key: str
+) -> None:
+    prepared(sqlite_url, key).life.close()
+    server = serve(sqlite_url)
+    call = over_http(server, key)
+    expect(call, 201, "POST", "/personalization/templates", OFFER)
+    bystanders(call, "u")
+    taught(call, BYSTANDERS)
+    command = [sys.executable, "-m", "personalization.cli", "erase-user", "--tenant", "acme", "--user", "u1"]
+    said = subprocess.run(command, cwd=ROOT, env=server.environment, capture_output=True, text=True, check=True)
+    assert json.loads(said.stdout)["certificate"]["swept"]["decisions"] == 1
+    assert learned(call) == BYSTANDERS - 1
+    late = expect(call, 202, "POST", "/personalization/events", {"events": [_event("late", "u1")]})
+    assert late["rejected"][0]["errors"][0]["message"].startswith("erased")
+    assert call("GET", "/personalization/profiles/u1")[0] == 404
+    server.stop()
+    storage = prepared(sqlite_url, new_key().api_key)
+    assert rebuild(storage, "acme").identical
+    storage.life.close()
+
+
+def test_people_erased_amid_their_own_traffic_leave_nothing(reopen: Reopen, clock: ManualClock) -> None:
+    """One process goes on with decisions, events and profiles of twenty people while another erases each of them."""
+    here, there = (build_house(Settings(app_env=DEVELOPMENT), clock, reopen()) for _ in range(2))
+    here.storage.tenants.create("acme", clock.now())
+    here.service("acme").create_template(OFFER)
+    people = [f"p{i}" for i in range(20)]
+    here.service("acme").put_profiles([(user, {"attributes": {"name": user}}) for user in people])
+    refs = here.storage.users.resolve("acme", people, 0)
+    traffic = Traffic(there, people)
+    for n, user in enumerate(people):
+        here.service("acme").erase_user_data(user)
+        if n % 5 == 0:
+            here.followers.step()
+    traffic.end()
+    follow(here)
+    assert here.storage.privacy.pending() == []
+    assert [row.type for ref in refs.values() for row in here.storage.log.timeline("acme", ref, 10)] == ["erased"] * 20
+    assert here.storage.profiles.load("acme", refs.values()) == {}
+    assert rebuild(here.storage, "acme").identical
+    rows = here.storage.log.read("acme", 0, 10_000)
+    assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
+
+
+class Traffic:
+    """Four threads that decide, record and change profiles until they are told to end; what went wrong is raised then."""
+
+    def __init__(self, house: House, people: list[str]) -> None:
+        self._service, self._clock, self._people, self._house = house.service("acme"), house.clock, people, house
+        self._stop, self._failures = Event(), list[Exception]()
+        self._threads = [Thread(target=self._run, args=(n,)) for n in range(4)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, n: int) -> None:
+        i = 0
+        while not self._stop.is_set():
+            i += 1
+            try:
+                self._live(self._people[(n * 5 + i) % len(self._people)], f"{n}-{i}")
+            except Exception as failure:
+                self._failures.append(failure)
+
+    def _live(self, user: str, name: str) -> None:
+        asked = {"template_id": "offer", "context": {"mood": name}, "require_real_time": True}
+        answers = self._service.personalize_many([PersonalizationRequest(tenant_id="acme", user_id=user, **asked)])
+        self._failures += [answer for answer in answers if isinstance(answer, Exception)]
+        about = {"type": EventType.CLICKED, "text": name, "occurred_at": self._clock.now()}
+        self._service.record([EngagementEvent(event_id=name, user_id=user, **about)])
+        with suppress(Erased):
+            self._service.patch_profile(user, {"attributes": {"name": name}})
+
+    def end(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self._house.orchestrator.close()
+        assert self._failures == []
+
+
 def tables(url: str) -> list[Path]:
     """The files of this database, once the server has written everything down."""
     statement(url, "CHECKPOINT")
@@ -273,6 +364,7 @@ def statement(url: str, sql: str) -> Any:
 # -- in memory -----------------------------------------------------------------------------------------------------------
 
 
+@contextmanager
 def in_process(tmp_path: Path) -> Iterator[tuple[House, Call]]:
     """A house on SQLite with its REST edge, without threads of its own."""
     house = build_house(Settings(app_env=DEVELOPMENT, database_url=f"sqlite:///{tmp_path}/p.db", state_dir=tmp_path), SystemClock())
@@ -312,7 +404,7 @@ def remembered(beginning: str) -> set[str]:
 
 def test_no_canary_is_left_in_the_memory_of_the_process(tmp_path: Path) -> None:
     canary = Canaries()
-    for house, call in in_process(tmp_path):
+    with in_process(tmp_path) as (house, call):
         plant(call, canary)
         follow(house)
         house.learner.save()
