@@ -21,7 +21,8 @@ from personalization.version import VERSION
 #: Pages of the log that are learned anew between two looks at its end.
 _PAGES_A_LOOK = 10
 _SNAPSHOTS_A_LOOK = 100
-_NEWER_THAN_ALL = 2**62
+#: Scrubs take at most this share of the time; a failed one is tried again after so many seconds.
+_SCRUB_SHARE, _SCRUB_AGAIN = 0.2, 10.0
 
 #: Drops people from this process's memory: tenant_id, pseudonyms.
 Forget = Callable[[str, Iterable[bytes]], None]
@@ -42,6 +43,7 @@ class Eraser:
         self._pages, self._forget, self._clock = pages, forget, clock
         self._seen: dict[str, int] = {}
         self._batches: dict[str, _Batch] = {}
+        self._scrub_at = 0.0
 
     def watch(self) -> None:
         """Every process's part: forget who left since the last look, whoever let them go."""
@@ -58,8 +60,8 @@ class Eraser:
                 batch = self._batches[tenant_id] = self._begun(tenant_id, list(pending))
             rows += self._relearn(batch)
         done = [batch for batch in self._batches.values() if batch.relearned is None]
-        if done:
-            self._finish(done)
+        if done and self._clock.monotonic() >= self._scrub_at:
+            self._finish(done, self._scrubbed())
         return rows
 
     def forget(self) -> None:
@@ -113,8 +115,16 @@ class Eraser:
             if theirs:
                 self._storage.privacy.retire(tenant_id, theirs)
 
-    def _finish(self, done: Iterable[_Batch]) -> None:
+    def _scrubbed(self) -> str:
+        """Others want the database too, so scrubs take a small share of the time, and one that failed is not repeated at
+        once."""
+        began = self._clock.monotonic()
+        self._scrub_at = began + _SCRUB_AGAIN
         how = self._storage.privacy.scrub()
+        self._scrub_at = began + (self._clock.monotonic() - began) / _SCRUB_SHARE
+        return how
+
+    def _finish(self, done: Iterable[_Batch], how: str) -> None:
         for batch in done:
             secret = certificate_secret(self._storage, batch.tenant_id)
             for erasure in batch.erasures:

@@ -131,9 +131,13 @@ class SQLiteDatabase(Database):
             connection = self._writer = self._writer or self._writers.connect()
             driver: Any = connection.connection.dbapi_connection
             rewritten = self.path.stat().st_size <= _REWRITTEN
-            if rewritten:
-                driver.execute("VACUUM")
-            busy = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            driver.execute("PRAGMA busy_timeout = 1000")  # writers wait meanwhile
+            try:
+                if rewritten:
+                    driver.execute("VACUUM")
+                busy = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            finally:
+                driver.execute(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
         if busy:
             raise StorageUnavailable("a reader holds the write-ahead log")
         return "rewritten" if rewritten else "overwritten"
