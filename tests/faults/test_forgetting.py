@@ -44,6 +44,7 @@ OFFER = {
 #: Fields that are sealed, hashed or never written: not even the database's own log may show them.
 SEALED = frozenset({"user", "attribute", "attributekey", "value", "content", "text", "metadata", "metadatakey", "event", "key"})
 BYSTANDERS = 12
+ZONE = "Antarctica/Troll"
 
 
 class Canaries:
@@ -58,9 +59,10 @@ class Canaries:
         return self.beginning + field
 
     def heard(self, data: bytes) -> set[str]:
-        """Which fields; "?" for a beginning whose end nobody planted."""
+        """Which fields; "?" for a beginning whose end nobody planted; "zone" for the one nobody else lives in."""
+        zone = {"zone"} if ZONE.encode() in data else set()
         ends = re.findall(self.beginning.encode() + rb"([a-z]{0,20})", data)
-        return {max((f for f in self.fields if end.startswith(f.encode())), key=len, default="?") for end in set(ends)}
+        return zone | {max((f for f in self.fields if end.startswith(f.encode())), key=len, default="?") for end in set(ends)}
 
     def heard_in(self, *paths: Path) -> set[str]:
         return set().union(*(self.heard(path.read_bytes()) for path in paths if path.exists()))
@@ -99,7 +101,7 @@ def _person(call: Call, canary: Canaries) -> Iterator[Any]:
         "attributes": {"name": canary("attribute"), canary("attributekey"): 1},
         "traits": {"plan": canary("trait"), canary("traitkey"): 1.5, "list": [canary("listed")]},
         "language": f"en-{canary('l')}",
-        "timezone": "Antarctica/Troll",
+        "timezone": ZONE,
         "content_preferences": {"topics": [canary("topic")], "tone": canary("tone"), "length": canary("length")},
         "channel_preferences": {channel: 0.9},
         "reachability": {canary("reach"): True},
@@ -210,7 +212,7 @@ def test_no_canary_is_left_in_sqlites_files_nor_in_what_the_server_wrote(
     taught(over_http(server, key), 2 * BYSTANDERS + 3)
     files = [state / f"p.db{end}" for end in ("", "-wal", "-journal", "-shm")]
     sung = canary.heard_in(*files)
-    assert {"trait", "traitkey", "topic", "decision", "name", "template", "consent", "channel", "variant", "l"} <= sung
+    assert {"trait", "traitkey", "topic", "decision", "name", "template", "consent", "channel", "variant", "l", "zone"} <= sung
     assert not sung & SEALED
     server.stop()  # keeps what was learned
     server.start()

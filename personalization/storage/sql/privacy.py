@@ -105,7 +105,11 @@ class SqlPrivacy:
                 id_mac=mac,
                 requested_at=at,
                 user_ref=user_ref,
-                swept={"users": 1, **_sweep_sections(transaction, tenant_id, user_ref, kind)},
+                swept={
+                    "users": 1,
+                    **_sweep_sections(transaction, tenant_id, user_ref, kind),
+                    "repeatable_answers": _drop_answers(transaction, tenant_id),
+                },
             )
             _bury(transaction, head, erasure)
         self._users.forget(tenant_id, [user_ref])
@@ -150,6 +154,8 @@ class SqlPrivacy:
             counts = self._swept(transaction, erasure, erasure.user_ref, limit)
             if any(counts.values()):
                 _count(transaction, erasure, counts)
+            else:
+                _drop_answers(transaction, erasure.tenant_id)  # those given while the rows were swept
         return max(counts["events"], counts["cited"]) + counts["decisions"]
 
     def _swept(self, transaction: Transaction, erasure: Erasure, user_ref: bytes, limit: int) -> dict[str, int]:
@@ -236,14 +242,17 @@ def _sweep_sections(transaction: Transaction, tenant_id: str, user_ref: bytes, k
         return table.c.tenant_id == tenant_id, table.c.user_ref == user_ref
 
     emptied = sa.delete(profiles) if kind == ERASE else sa.update(profiles).values(_EMPTIED)
-    answered = (idempotency.c.tenant_id == tenant_id, idempotency.c.sealed_answer.is_not(None))
     statements = {
         "profiles": emptied.where(*of(profiles)),
         "consents": sa.delete(consents).where(*of(consents)),
         "reservations": sa.delete(cap_reservations).where(*of(cap_reservations)),
-        "repeatable_answers": sa.delete(idempotency).where(*answered),
     }
     return {what: transaction.execute(statement).rowcount for what, statement in statements.items()}
+
+
+def _drop_answers(transaction: Transaction, tenant_id: str) -> int:
+    answered = (idempotency.c.tenant_id == tenant_id, idempotency.c.sealed_answer.is_not(None))
+    return transaction.execute(sa.delete(idempotency).where(*answered)).rowcount
 
 
 def _blank(transaction: Transaction, tenant_id: str, user_ref: bytes, limit: int) -> dict[str, int]:
