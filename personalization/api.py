@@ -14,7 +14,7 @@ from flask_restx import apidoc
 from jwt.exceptions import PyJWTError
 
 from personalization import telemetry
-from personalization.rest import ai, insights, management, personalization
+from personalization.rest import ai, insights, management, personalization, privacy
 from personalization.rest.answering import Finishing, answer
 from personalization.rest.documentation import AUTHORIZATIONS, MODELS, SECURITY, openapi
 from personalization.rest.guards import Gate, Guard, House, admitted
@@ -22,7 +22,7 @@ from personalization.rest.paths import EncodedSlashes, IdConverter
 from personalization.rest.problems import problem
 
 PREFIX = "/api/v1"
-NAMESPACES = (personalization.namespace, insights.namespace, ai.namespace, management.namespace)
+NAMESPACES = (personalization.namespace, insights.namespace, ai.namespace, privacy.mount(management.namespace))
 
 _ANY_CREDENTIAL = Guard(frozenset())
 _SWAGGER_UI = Path(apidoc.apidoc.static_folder or "")

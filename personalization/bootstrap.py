@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import count
@@ -28,7 +28,9 @@ from personalization.clock import Clock, SystemClock
 from personalization.core import Answer, Ask, DeepPersonalizationEngine, PersonalizationOrchestrator
 from personalization.errors import MisconfiguredError, NotFound, StorageUnavailable
 from personalization.models.registry import PolicyBook
+from personalization.operations.erasing import Eraser
 from personalization.operations.followers import Followers
+from personalization.operations.forgetting import Forgetting
 from personalization.operations.learner import Learner
 from personalization.operations.projector import Pages, Projector
 from personalization.outbound import Outbound, expect_allowed
@@ -64,6 +66,7 @@ class House:
     engine: DeepPersonalizationEngine
     orchestrator: PersonalizationOrchestrator[Ask, Answer]
     outbound: Outbound
+    new_id: Callable[[], str]
     lock: ProcessLock | None = None
     followers: Followers = field(init=False)
     _services: dict[str, PersonalizationService] = field(default_factory=dict)
@@ -76,7 +79,9 @@ class House:
         pages = Pages(self.storage)
         self.projector = Projector(self.storage, self.profiles, pages, self._learned)
         self.learner = Learner(self.storage, self.book, pages, self.clock)
-        self.followers = Followers(self.storage, self.profiles, self.book, self.projector, self.learner)
+        self.forget = Forgetting(self.profiles, self.engine)
+        eraser = Eraser(self.storage, self.book, self.projector, self.learner, pages, self.forget, self.clock)
+        self.followers = Followers(self.storage, self.profiles, self.book, self.projector, self.learner, eraser)
 
     @property
     def keys(self) -> ApiKeyStore:
@@ -176,6 +181,8 @@ class House:
             engine=self.engine,
             orchestrator=self.orchestrator,
             clock=self.clock,
+            forget=self.forget,
+            new_id=self.new_id,
             close=self.close,
         )
 
@@ -185,21 +192,27 @@ class House:
             service.profiles_learned(profiles)
 
 
-def build_house(settings: Settings, clock: Clock | None = None, storage: Storage | None = None) -> House:
+def build_house(
+    settings: Settings,
+    clock: Clock | None = None,
+    storage: Storage | None = None,
+    new_id: Callable[[], str] | None = None,
+) -> House:
     """Wire a house. Without `storage` it opens the database of the settings, made or migrated where that may be done
-    unasked, and takes the lock of a SQLite file. Raises MisconfiguredError."""
+    unasked, and takes the lock of a SQLite file. new_id makes ids never used before. Raises MisconfiguredError."""
     clock = clock or SystemClock()
     if settings.jwt_jwks_url is not None:
         expect_allowed(settings.jwt_jwks_url, "JWT_JWKS_URL")
     lock = None
     if storage is None:
         settings = with_secrets(settings)
-        lock = _locked(settings, clock)
+        lock = _locked(settings, clock, _LOCK_WAIT)
         storage = opened_storage(settings, clock)
     profiles = CachedProfiles(storage.profiles, clock)
     storage = replace(storage, tenants=CachedTenants(storage.tenants, clock), templates=CachedTemplates(storage.templates, clock))
     book = PolicyBook(storage.snapshots)
-    engine = DeepPersonalizationEngine(storage, profiles, book, clock, _NewIds(clock))
+    new_id = new_id or _NewIds(clock)
+    engine = DeepPersonalizationEngine(storage, profiles, book, clock, new_id)
     orchestrator = PersonalizationOrchestrator(engine.decide, _late, clock)
     return House(
         settings=settings,
@@ -210,6 +223,7 @@ def build_house(settings: Settings, clock: Clock | None = None, storage: Storage
         engine=engine,
         orchestrator=orchestrator,
         outbound=Outbound(clock),
+        new_id=new_id,
         lock=lock,
     )
 
@@ -283,13 +297,18 @@ def create_personalization_service(
     return service
 
 
-def _locked(settings: Settings, clock: Clock) -> ProcessLock | None:
+def lone_lock(settings: Settings, clock: Clock) -> ProcessLock | None:
+    """The lock of a SQLite file that nobody holds. Raises MisconfiguredError when somebody does."""
+    return _locked(settings, clock, 0.0)
+
+
+def _locked(settings: Settings, clock: Clock, wait: float) -> ProcessLock | None:
     if not settings.sqlite:
         return None
     path = Path(settings.database_url.removeprefix("sqlite:///"))
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = ProcessLock(path.with_suffix(path.suffix + ".lock"), clock)
-    lock.acquire(_LOCK_WAIT)
+    lock.acquire(wait)
     return lock
 
 

@@ -8,9 +8,10 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from rich.console import Console
@@ -19,14 +20,16 @@ from rich.table import Table
 
 from personalization import bootstrap
 from personalization.client import Client, Refused, Unreachable
-from personalization.clock import SystemClock
+from personalization.clock import Clock, SystemClock
 from personalization.errors import Invalid, MisconfiguredError, NotFound, PersonalizationError
 from personalization.lab import checkup, datasets, demo, importing, rebuilding
 from personalization.lab.backtest import MUST, Backtest, LiveBacktest, backtest, live_backtest
 from personalization.lab.bench import bench
 from personalization.lab.bookmark import Bookmark
 from personalization.lab.pages import page
+from personalization.rest.answering import encoded
 from personalization.security.identity import new_key
+from personalization.service import PersonalizationService
 from personalization.settings import DEMO, Settings, settings_from
 from personalization.storage.base import ApiKeyRecord, Storage
 from personalization.version import VERSION
@@ -170,6 +173,56 @@ def _rebuild(arguments: argparse.Namespace) -> int:
     return 0 if found.identical else 1
 
 
+# -- people ----------------------------------------------------------------------------------------------------------
+
+
+def _export_user(arguments: argparse.Namespace) -> int:
+    with _service(arguments.tenant) as (_, service):
+        export = service.export(_id("user", arguments.user))
+        with arguments.out.open("wb") if arguments.out else nullcontext(sys.stdout.buffer) as file:
+            file.writelines(export.chunks(encoded))
+            file.write(b"\n")
+    return 0
+
+
+def _erase_user(arguments: argparse.Namespace) -> int:
+    """Beside a running server, that one finishes the erasure; else this process does."""
+    clock = SystemClock()
+    with _service(arguments.tenant) as (house, service):
+        erasure_id = service.erase_user_data(_id("user", arguments.user))["erasure_id"]
+        until = clock.monotonic() + arguments.wait
+        with _leading(house.settings, clock) as may_lead:
+            while (found := service.erasure(erasure_id))["status"] != "completed" and clock.monotonic() < until:
+                if not (may_lead and house.followers.step()):
+                    Event().wait(0.05)
+        house.followers.close()
+    print(json.dumps(found))
+    return 0 if found["status"] == "completed" else 1
+
+
+@contextmanager
+def _service(tenant_id: str) -> Iterator[tuple[bootstrap.House, PersonalizationService]]:
+    """Raises NotFound for an unknown tenant."""
+    with _storage(expect_head=True) as storage:
+        house = bootstrap.build_house(bootstrap.with_secrets(settings_from()), SystemClock(), storage)
+        yield house, house.service(tenant_id)
+
+
+@contextmanager
+def _leading(settings: Settings, clock: Clock) -> Iterator[bool]:
+    """Whether this process may follow the log: on SQLite only while no server does; on PostgreSQL whoever is elected."""
+    try:
+        lock = bootstrap.lone_lock(settings, clock)
+    except MisconfiguredError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        if lock is not None:
+            lock.release()
+
+
 # -- measuring -------------------------------------------------------------------------------------------------------
 
 
@@ -298,6 +351,16 @@ def _parser() -> argparse.ArgumentParser:
     a.add_argument("--tenant", required=True)
     a.add_argument("--rejects", type=Path, help="where rejected rows go; default: FILE.rejects.jsonl")
     a.add_argument("--restart", action="store_true", help="from the first row, though an earlier try was interrupted")
+
+    a = command("export-user", _export_user, "Write everything held of one person as JSON.")
+    a.add_argument("--tenant", required=True)
+    a.add_argument("--user", required=True)
+    a.add_argument("--out", type=Path, help="default: standard output")
+
+    a = command("erase-user", _erase_user, "Forget one person and print the certificate.")
+    a.add_argument("--tenant", required=True)
+    a.add_argument("--user", required=True)
+    a.add_argument("--wait", type=_positive, default=120, help="seconds until the certificate must be there")
 
     a = command("rebuild", _rebuild, "Derive profiles and learning anew from the log and compare them with what is live.")
     a.add_argument("--check", action="store_true", help="only compare")

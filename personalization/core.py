@@ -32,12 +32,15 @@ from personalization.errors import Conflict, KeyReused, NotFound, Personalizatio
 from personalization.messages import PersonalizationRequest, PersonalizationResponse
 from personalization.models.registry import PolicyBook
 from personalization.orchestration import PersonalizationOrchestrator
-from personalization.profile import PersonalizationProfile
+from personalization.profile import Consent, PersonalizationProfile
 from personalization.recent import Recent
 from personalization.storage.base import (
     CONFLICT,
+    GONE,
     LOST,
+    RECORDED,
     REPEATED,
+    DecisionOutcome,
     NewDecision,
     Storage,
     StoredDecision,
@@ -78,12 +81,17 @@ class _Planned(msgspec.Struct, frozen=True):
 
 
 class _Case(msgspec.Struct):
-    """One ask being worked on: the question grows fresh counts, the answer comes at the end."""
+    """One ask being worked on: the question grows fresh counts, the answer comes at the end.
+
+    erased : nothing is stored of it        gone : the person left meanwhile, so it must be asked anew
+    """
 
     ask: Ask
     template: Template
     question: Question
     answer: Answer | None = None
+    erased: bool = False
+    gone: bool = False
 
 
 class DeepPersonalizationEngine:
@@ -121,14 +129,24 @@ class DeepPersonalizationEngine:
             raise NotFound("decision")
         return found, decode_record(found.record)
 
-    def recall(self, stored: StoredDecision, record: Record) -> dict[str, Any]:
-        """The document that the decision's first answer was."""
+    def forget(self) -> None:
+        """Drop the plans made ready: inline contents may be about somebody."""
+        self._plans.clear()
+        self._inline_plans.clear()
+
+    def recall(self, stored: StoredDecision, record: Record, names: Mapping[int, str] | None = None) -> dict[str, Any]:
+        """The document that the decision's first answer was. names: of features, where the decision kept none.
+
+        Raises NotFound when the person left.
+        """
+        known = [stored.user_ref] if stored.user_ref is not None else []
+        user_ids = list(self._storage.users.reveal(stored.tenant_id, known).values())
+        if known and not user_ids:
+            raise NotFound("decision")
         sealed = msgspec.msgpack.decode(stored.values) if stored.values else {}
         config = self._storage.tenants.config(stored.tenant_id, record.config_version)
         template = self._recalled_template(stored, sealed)
         plan = self._plan(template, config, record.language, tuple(c.name for c in record.inputs.channels), stored.category)
-        known = [stored.user_ref] if stored.user_ref is not None else []
-        user_ids = list(self._storage.users.reveal(stored.tenant_id, known).values())
         chosen = record.outcome.chosen
         personalized = None
         if chosen is not None and record.render:
@@ -147,7 +165,7 @@ class DeepPersonalizationEngine:
             original=plan.original,
             personalized=personalized,
             policy_of=partial(self._book.get, stored.tenant_id),
-            names=sealed.get("names", {}),
+            names=sealed.get("names") or names or {},
         )
 
     def digest(self, record: Record) -> str:
@@ -166,7 +184,9 @@ class DeepPersonalizationEngine:
         for attempt in range(_RECOMPUTATIONS + 2):
             if waiting:
                 waiting = self._attempt(tenant_id, waiting, exhausted=attempt > _RECOMPUTATIONS)
-        return [_answer(case) for case in cases]
+        again = [i for i, case in enumerate(cases) if isinstance(case, _Case) and case.gone]
+        renewed = dict(zip(again, self._decide(tenant_id, [asks[i] for i in again]), strict=True)) if again else {}
+        return [renewed.get(i) or _answer(case) for i, case in enumerate(cases)]
 
     def _cases(self, tenant_id: str, asks: Sequence[Ask]) -> list[_Case | PersonalizationError]:
         """Who asks, and about which message."""
@@ -181,10 +201,11 @@ class DeepPersonalizationEngine:
         cases: list[_Case | PersonalizationError] = []
         for ask in asks:
             ref = refs.get(ask.request.user_id) if ask.request.user_id is not None else None
-            profile = profiles.get(ref) if ref is not None else None
+            erased = ask.request.user_id is not None and ref is None
+            profile = _nobody(tenant_id) if erased else profiles.get(ref) if ref is not None else None
             try:
                 message = self._planned(ask.request, config, profile, planned)
-                cases.append(self._case(ask, config, now, salt, ref, profile, ref in cached, message))
+                cases.append(self._case(ask, config, now, salt, ref, profile, ref in cached, message, erased))
             except PersonalizationError as error:
                 cases.append(error)
         return cases
@@ -218,6 +239,7 @@ class DeepPersonalizationEngine:
         profile: PersonalizationProfile | None,
         cache_hit: bool,
         message: _Planned,
+        erased: bool,
     ) -> _Case:
         request = ask.request
         decision_id = request.decision_id or _from_key(salt, request.idempotency_key) or self._new_id()
@@ -238,7 +260,7 @@ class DeepPersonalizationEngine:
             values=_values(profile, request.context),
             cache_hit=cache_hit,
         )
-        return _Case(ask, message.template, question)
+        return _Case(ask, message.template, question, erased=erased)
 
     def _reserve(self, tenant_id: str, cases: Sequence[_Case]) -> None:
         """Give the capped ones their users' reservations."""
@@ -259,7 +281,7 @@ class DeepPersonalizationEngine:
         settled = self._decided(cases, policy_of, exhausted)
         now = self._clock.monotonic()
         ready = [(case, one, record_of(case.question, one, policy_of, _since(case.ask, now))) for case, one in settled]
-        appended = self._storage.log.append_decisions(tenant_id, [_new_decision(*one) for one in ready])
+        appended = self._appended(tenant_id, ready)
         lost = []
         for (case, decided, record), outcome in zip(ready, appended, strict=True):
             if outcome.status == LOST:
@@ -267,12 +289,20 @@ class DeepPersonalizationEngine:
                 lost.append(case)
             elif outcome.status == CONFLICT:
                 case.answer = _reused(case.ask.request)
+            elif outcome.status == GONE:
+                case.gone = True
             elif outcome.status == REPEATED:
                 recalled = self.recall(*self.stored(tenant_id, case.question.decision_id))
                 case.answer = PersonalizationResponse(recalled, created=False)
             else:
                 case.answer = _response(case, decided, record, policy_of)
         return lost
+
+    def _appended(self, tenant_id: str, ready: Sequence[tuple[_Case, Decided, Record]]) -> list[DecisionOutcome]:
+        """Nothing is recorded of a person who was erased."""
+        kept = [_new_decision(*one) for one in ready if not one[0].erased]
+        outcomes = iter(self._storage.log.append_decisions(tenant_id, kept) if kept else ())
+        return [DecisionOutcome(RECORDED) if case.erased else next(outcomes) for case, _, _ in ready]
 
     def _decided(self, cases: Sequence[_Case], policy_of: PolicyOf, exhausted: bool) -> list[tuple[_Case, Decided]]:
         """The cases that can be decided, and how; the others have their answer."""
@@ -403,6 +433,11 @@ def _inline(request: PersonalizationRequest) -> Template:
         baseline_variant_id=variants[0].variant_id,
         category=request.category or Category.PROMOTIONAL,
     )
+
+
+def _nobody(tenant_id: str) -> PersonalizationProfile:
+    """Who an erased person is to a decision: unknown, and not to be personalised for nor learned from."""
+    return PersonalizationProfile(tenant_id=tenant_id, user_ref=b"", consent=Consent(personalization=False, learning=False))
 
 
 def _values(profile: PersonalizationProfile | None, context: Mapping[str, Any]) -> dict[str, Any]:

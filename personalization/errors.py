@@ -9,6 +9,7 @@ PersonalizationError
 │   └── MissingVariables        no variant has all its variables
 ├── NotFound                    unknown id, or another tenant's (404)
 ├── Conflict                    version conflict, or an id used for something else (409)
+├── Erased                      the person was erased; only a new profile starts them afresh (409)
 ├── KeyReused                   an Idempotency-Key with another body (422)
 ├── Unauthenticated             no or bad credential (401)
 ├── Forbidden                   a good credential without the permission (403)
@@ -113,6 +114,15 @@ class NotFound(PersonalizationError):
 
 class Conflict(PersonalizationError):
     status, title = 409, "Conflict"
+
+
+class Erased(PersonalizationError):
+    status, title = 409, "Erased"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This person was erased; only a PUT of the profile, PUT /personalization/profiles/{user_id}, starts afresh."
+        )
 
 
 class KeyReused(PersonalizationError):

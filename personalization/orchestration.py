@@ -195,13 +195,19 @@ class PersonalizationOrchestrator(Generic[A, R]):
                 thread.start()
 
     def _work(self, queue: Queue) -> None:
-        waits = self._waits[queue]
-        while jobs := self._queues[queue].take():
-            now = self._clock.monotonic()
-            mine = [job for job in jobs if job.claim()]
-            for job in mine:
-                waits.observe(now - job.queued)
+        while self._worked(queue):
+            pass
+
+    def _worked(self, queue: Queue) -> bool:
+        """One turn, in a frame of its own, so that a waiting worker remembers nobody's request. False once closed."""
+        jobs = self._queues[queue].take()
+        now = self._clock.monotonic()
+        mine = [job for job in jobs if job.claim()]
+        for job in mine:
+            self._waits[queue].observe(now - job.queued)
+        if mine:
             self._answer(mine)
+        return bool(jobs)
 
     def _answer(self, jobs: Sequence[_Job[A, R]]) -> None:
         now = self._clock.monotonic()

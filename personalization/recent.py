@@ -42,3 +42,6 @@ class Recent(Generic[K, V]):
     def drop(self, key: K) -> None:
         self._young.pop(key, None)
         self._old.pop(key, None)
+
+    def clear(self) -> None:
+        self._young, self._old = {}, {}

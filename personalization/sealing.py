@@ -37,6 +37,10 @@ class Cipher(Protocol):
         """32 bytes of HMAC-SHA256 under the tenant's index key; another purpose gives unrelated bytes."""
         ...
 
+    def forget(self, owner: Owner) -> None:
+        """Drop the owner's unwrapped data key from memory; the next use unwraps it again."""
+        ...
+
     def seal(self, owner: Owner, field: str, value: bytes) -> bytes: ...
 
     def open(self, owner: Owner, field: str, sealed: bytes) -> bytes:

@@ -17,9 +17,12 @@ from personalization.models.registry import PolicyBook
 from personalization.operations import models
 from personalization.operations.configuration import Configuration
 from personalization.operations.consent import Consents
+from personalization.operations.erasing import Forget
 from personalization.operations.events import Events
+from personalization.operations.exporting import Export
 from personalization.operations.hooks import Callback, Hooks
 from personalization.operations.insights import Insights
+from personalization.operations.privacy import Privacy
 from personalization.operations.profiles import Profiles
 from personalization.operations.templates import Templates
 from personalization.orchestration import Queue
@@ -64,6 +67,8 @@ class PersonalizationService:
         engine: DeepPersonalizationEngine,
         orchestrator: PersonalizationOrchestrator[Ask, Answer],
         clock: Clock,
+        forget: Forget,
+        new_id: Callable[[], str],
         close: Callable[[], None],
     ) -> None:
         self.tenant_id = tenant_id
@@ -74,6 +79,7 @@ class PersonalizationService:
         self._configuration = Configuration(tenant_id, storage, clock)
         self._profiles = Profiles(tenant_id, storage, profiles, clock, self._declared)
         self._consents = Consents(self._profiles)
+        self._privacy = Privacy(tenant_id, storage, self._profiles, engine, clock, forget, new_id)
         self._templates = Templates(tenant_id, storage, self._configuration, self._profiles, clock)
         self._events = Events(tenant_id, storage, profiles, clock, self._recorded)
         self._insights = Insights(tenant_id, storage, self._profiles, self._configuration, clock)
@@ -165,6 +171,24 @@ class PersonalizationService:
 
     def put_consent(self, user_id: str, document: Mapping[str, Any]) -> Document:
         return self._consents.put(user_id, document)
+
+    # -- privacy -----------------------------------------------------------------------------------------------------
+
+    def export(self, user_id: str) -> Export:
+        """Everything held of one person, to be read page by page. Raises NotFound."""
+        return self._privacy.export(user_id)
+
+    def anonymize_user_data(self, user_id: str) -> Document:
+        """Take away who it was and leave the behaviour; see Privacy.anonymize. Raises NotFound."""
+        return self._privacy.anonymize(user_id)
+
+    def erase_user_data(self, user_id: str) -> Document:
+        """Forget one person: {"erasure_id", "status"}. Raises NotFound."""
+        return self._privacy.erase(user_id)
+
+    def erasure(self, erasure_id: str) -> Document:
+        """How far an erasure has come, with its certificate once completed. Raises NotFound."""
+        return self._privacy.erasure(erasure_id)
 
     # -- templates, configuration ------------------------------------------------------------------------------------
 

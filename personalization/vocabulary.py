@@ -22,7 +22,10 @@ class EventType(StrEnum):
 
 
 class LogType(StrEnum):
-    """Rows of the event log that the engine writes itself, beside the engagement events."""
+    """Rows of the event log that the engine writes itself, beside the engagement events.
+
+    ERASED and ANONYMIZED say that a pseudonym is nobody's any more; BLANK is what stays of an erased person's rows.
+    """
 
     EXPOSED = "exposed"
     REWARD_MATURED = "reward_matured"
@@ -31,6 +34,9 @@ class LogType(StrEnum):
     PROFILE_UPDATED = "profile_updated"
     CONSENT_CHANGED = "consent_changed"
     CONFIG_CHANGED = "config_changed"
+    ERASED = "erased"
+    ANONYMIZED = "anonymized"
+    BLANK = "blank"
 
 
 class Action(StrEnum):

@@ -115,6 +115,12 @@ def babel_locale(tag: str) -> Locale:
     return Locale("en")
 
 
+def forget() -> None:
+    """Drop every remembered tag: a made-up one may be somebody's own."""
+    for remembering in (canonical_language, _choose, language_match, babel_locale, _valid, _subtags):
+        remembering.cache_clear()
+
+
 @lru_cache(maxsize=4096)
 def _valid(tag: str) -> bool:
     try:

@@ -296,7 +296,7 @@ def _applied(*parts: bool) -> tuple[str, ...]:
 def _recommendations(question: Question, quality_failed: bool) -> tuple[str, ...]:
     profile, one_variant = question.profile, len(question.plan.variants) == 1
     if profile is None or not profile.version:
-        return _recommended("unknown_user" if question.user_ref else "anonymous", False, False, one_variant, quality_failed)
+        return _recommended("unknown_user" if question.request.user_id else "anonymous", False, False, one_variant, quality_failed)
     return _recommended("", profile.timezone is None, profile.language is None, one_variant, quality_failed)
 
 

@@ -38,6 +38,13 @@ def profile_features(profile: PersonalizationProfile | None, language: str) -> t
     return found
 
 
+def forget() -> None:
+    """Drop every remembered profile, trait, context value and language."""
+    _profiles.clear()
+    _unknown.cache_clear()
+    feature_key.cache_clear()
+
+
 @lru_cache(maxsize=256)
 def moment_features(hour_of_week: int) -> tuple[Feature, ...]:
     """Day part and weekend."""

@@ -27,6 +27,11 @@ _DECLARED_SHARE = 0.8
 _hours: Recent[tuple[str, bytes, int, tuple[int, ...], int], tuple[bytes, bytes]] = Recent(20_000)
 
 
+def forget() -> None:
+    """Drop every remembered person's hours."""
+    _hours.clear()
+
+
 def channel_beliefs(
     profile: PersonalizationProfile | None, channels: Sequence[str], now: int, observe: bool
 ) -> list[tuple[int, int]]:

@@ -12,12 +12,14 @@ from personalization.clock import DAY, MINUTE, SECOND, Clock, utc_offset, zone
 from personalization.errors import FieldError, Invalid
 from personalization.messages import EngagementEvent, EventsReceipt
 from personalization.profile import PersonalizationProfile
-from personalization.storage.base import ACCEPTED, CONFLICT, DUPLICATE, NewEvent, ProfileChange, Storage, StoredDecision
+from personalization.storage.base import ACCEPTED, CONFLICT, DUPLICATE, GONE, NewEvent, ProfileChange, Storage, StoredDecision
 from personalization.vocabulary import EventType
 
 _AHEAD, _BACK = 10 * MINUTE, 400 * DAY
 _WITHDRAWING = (EventType.UNSUBSCRIBED, EventType.COMPLAINED)
-_outcomes = {outcome: telemetry.EVENTS.labels(outcome) for outcome in (ACCEPTED, DUPLICATE, CONFLICT, "invalid")}
+_outcomes = {outcome: telemetry.EVENTS.labels(outcome) for outcome in (ACCEPTED, DUPLICATE, CONFLICT, GONE, "invalid")}
+
+_ERASED = [FieldError("user_id", "erased: this person was erased; only a PUT of the profile starts afresh")]
 
 
 class Events:
@@ -50,13 +52,15 @@ class Events:
                 valid.append((i, event))
         cited = self._cited(event for _, event in valid)
         refs = self._storage.users.resolve(self._tenant_id, {e.user_id for _, e in valid}, now, create=True) if valid else {}
-        wrong = {i: _citing(event, refs[event.user_id], cited) for i, event in valid}
+        wrong = {i: _citing(event, refs[event.user_id], cited) if event.user_id in refs else _ERASED for i, event in valid}
         rejected.update({i: errors for i, errors in wrong.items() if errors})
         valid = [(i, event) for i, event in valid if i not in rejected]
         outcomes = self._append([event for _, event in valid], refs, cited, now)
         for (i, _), outcome in zip(valid, outcomes, strict=True):
             if outcome == CONFLICT:
                 rejected[i] = [FieldError("event_id", "conflict: this id was used for another event")]
+            elif outcome == GONE:
+                rejected[i] = _ERASED
             _outcomes[outcome].inc()
         _outcomes["invalid"].inc(len(events) - len(valid))
         self._recorded([event for (_, event), outcome in zip(valid, outcomes, strict=True) if outcome == ACCEPTED])
@@ -78,9 +82,23 @@ class Events:
             for event in events
         ]
         outcomes = self._storage.log.append_events(self._tenant_id, fresh, now)
+        if GONE in outcomes:
+            outcomes = self._again(events, outcomes, cited, now)
         touched = {e.user_ref for e in fresh if e.change is not None or e.user_ref not in profiles}
         self._profiles.forget(self._tenant_id, touched)
         return outcomes
+
+    def _again(
+        self, events: Sequence[EngagementEvent], outcomes: Sequence[str], cited: Mapping[str, StoredDecision], now: int
+    ) -> list[str]:
+        """People who left while their events were on the way: GONE stays for the erased, the others are somebody new."""
+        left = [event for event, outcome in zip(events, outcomes, strict=True) if outcome == GONE]
+        refs = self._storage.users.resolve(self._tenant_id, {event.user_id for event in left}, now, create=True)
+        new = iter(self._append([e for e in left if e.user_id in refs and e.decision_id is None], refs, cited, now))
+        return [
+            next(new) if outcome == GONE and event.user_id in refs and event.decision_id is None else outcome
+            for event, outcome in zip(events, outcomes, strict=True)
+        ]
 
     def _cited(self, events: Iterable[EngagementEvent]) -> dict[str, StoredDecision]:
         wanted = {event.decision_id for event in events if event.decision_id is not None}

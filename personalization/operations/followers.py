@@ -9,6 +9,7 @@ from personalization import telemetry
 from personalization.cache import CachedProfiles
 from personalization.errors import PersonalizationError
 from personalization.models.registry import PolicyBook
+from personalization.operations.erasing import Eraser
 from personalization.operations.learner import Learner
 from personalization.operations.projector import PAGE, PROJECTOR, Projector
 from personalization.storage.base import Storage
@@ -28,10 +29,16 @@ class Followers:
     """
 
     def __init__(
-        self, storage: Storage, profiles: CachedProfiles, book: PolicyBook, projector: Projector, learner: Learner
+        self,
+        storage: Storage,
+        profiles: CachedProfiles,
+        book: PolicyBook,
+        projector: Projector,
+        learner: Learner,
+        eraser: Eraser,
     ) -> None:
         self._storage, self._profiles, self._book = storage, profiles, book
-        self._projector, self._learner = projector, learner
+        self._projector, self._learner, self._eraser = projector, learner, eraser
         self._seen: dict[str, int] = {}
         self._stop = Event()
         self._failures = telemetry.FOLLOWER_FAILURES.labels("followers")
@@ -55,9 +62,11 @@ class Followers:
 
     def step(self) -> int:
         """One look at every tenant; how many rows there were at most. For tests and tools without the thread."""
+        self._eraser.watch()
         if self._storage.election.hold():
             self._leading = True
-            return max(map(self._lead, self._storage.log.heads()), default=0)
+            rows = max(map(self._lead, self._storage.log.heads()), default=0)
+            return max(rows, self._eraser.step())
         self._follow()
         self._book.refresh()
         return max(map(self._watch, self._storage.log.heads()), default=0)
@@ -68,6 +77,7 @@ class Followers:
             self._leading = False
             self._projector.forget()
             self._learner.forget()
+            self._eraser.forget()
 
     def _lead(self, tenant_id: str) -> int:
         return max(self._projector.step(tenant_id), self._learner.step(tenant_id))

@@ -71,6 +71,13 @@ class Learner:
         """Another process is the learner now; begin from its checkpoint if elected again."""
         self._ledgers.clear()
 
+    def adopt(self, tenant_id: str, ledger: CreditLedger) -> None:
+        """Go on from this ledger, which was learned anew from the same rows, and keep it at once."""
+        before = self._kept(tenant_id)
+        kept = _Kept(ledger, saved=-1, save_at=0, published_at=before.published_at, pruned_at=before.pruned_at)
+        self._ledgers[tenant_id] = kept
+        self._save(tenant_id, kept)
+
     def ledger(self, tenant_id: str) -> CreditLedger:
         return self._kept(tenant_id).ledger
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from personalization.cache import CachedProfiles
 from personalization.clock import Clock, rfc3339, zone
 from personalization.content.locales import canonical_language
-from personalization.errors import Conflict, Invalid, NotFound
+from personalization.errors import Conflict, Erased, Invalid, NotFound
 from personalization.operations.merging import merged
 from personalization.profile import (
     Consent,
@@ -65,9 +65,11 @@ class Profiles:
         return found[user_id]
 
     def put(self, user_id: str, sections: Mapping[str, Any]) -> tuple[Document, bool]:
-        """Replace the declared sections, those not named emptied; True when the profile is new. Raises Invalid."""
+        """Replace the declared sections, those not named emptied; True when the profile is new. An erased person begins
+        afresh. Raises Invalid."""
         declared(sections)
-        return self._change(user_id, lambda profile: with_sections(profile, sections), PersonalizationTrigger.USER_INTERACTION)
+        trigger = PersonalizationTrigger.USER_INTERACTION
+        return self._change(user_id, lambda profile: with_sections(profile, sections), trigger, afresh=True)
 
     def patch(
         self,
@@ -75,7 +77,7 @@ class Profiles:
         patch: Mapping[str, Any],
         trigger: PersonalizationTrigger = PersonalizationTrigger.USER_INTERACTION,
     ) -> tuple[Document, bool]:
-        """Merge by RFC 7396. Raises Invalid."""
+        """Merge by RFC 7396. Raises Invalid, or Erased."""
         return self._change(user_id, lambda profile: with_sections(profile, merged(sections_of(profile), patch)), trigger)
 
     def put_many(self, rows: Sequence[tuple[str, Mapping[str, Any] | Invalid]]) -> list[Document]:
@@ -90,7 +92,11 @@ class Profiles:
                 results[i] = {"user_id": user_id, "status": 422, "errors": [asdict(error) for error in refusal.errors]}
             elif not isinstance(sections, Invalid):
                 good[user_id] = (i, sections)
-        for user_id, (document_, created) in self._put_all({u: s for u, (_, s) in good.items()}).items():
+        done = self._put_all({user_id: sections for user_id, (_, sections) in good.items()})
+        for user_id in good.keys() - done.keys():
+            errors = [{"field": "user_id", "message": f"erased: {Erased()}"}]
+            results[good[user_id][0]] = {"user_id": user_id, "status": Erased.status, "errors": errors}
+        for user_id, (document_, created) in done.items():
             i = good[user_id][0]
             results[i] = {"user_id": user_id, "status": 201 if created else 200}
             self._changed(document_, PersonalizationTrigger.USER_INTERACTION)
@@ -116,14 +122,15 @@ class Profiles:
     def consents(self, user_id: str) -> list[Document]:
         """Every consent ever given or withdrawn, oldest first."""
         found = self._profiles.consents(self._tenant_id, self.user_ref(user_id))
-        return [{"at": rfc3339(at), "source": source, **consent_document(consent)} for at, source, consent in found]
+        return [{"at": rfc3339(at), "source": source, "consent": consent_document(consent)} for at, source, consent in found]
 
     def _put_all(self, wanted: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Document, bool]]:
+        """Without those who were erased."""
         now = self._clock.now()
-        refs = self._storage.users.resolve(self._tenant_id, wanted, now, create=True)
         done: dict[str, tuple[Document, bool]] = {}
         for _ in range(_TRIES):
-            left = [user_id for user_id in wanted if user_id not in done]
+            refs = self._storage.users.resolve(self._tenant_id, wanted, now, create=True)
+            left = [user_id for user_id in refs if user_id not in done]
             if not left:
                 return done
             self._profiles.forget(self._tenant_id, [refs[user_id] for user_id in left])
@@ -135,17 +142,19 @@ class Profiles:
                     done[user_id] = document(user_id, saved, now), saved.version == 1
         raise Conflict("These profiles keep changing; try again.")
 
-    def _change(self, user_id: str, change: Change, trigger: PersonalizationTrigger) -> tuple[Document, bool]:
-        saved, created = self._saved(user_id, change, trigger)
+    def _change(self, user_id: str, change: Change, trigger: PersonalizationTrigger, afresh: bool = False) -> tuple[Document, bool]:
+        saved, created = self._saved(user_id, change, trigger, afresh)
         answer = document(user_id, saved, self._clock.now())
         self._changed(answer, trigger)
         return answer, created
 
-    def _saved(self, user_id: str, change: Change, source: str) -> tuple[PersonalizationProfile, bool]:
-        """Read, change, save; again on the fresh profile when another was quicker."""
+    def _saved(self, user_id: str, change: Change, source: str, afresh: bool = False) -> tuple[PersonalizationProfile, bool]:
+        """Read, change, save; again on the fresh profile when another was quicker. Raises Erased unless `afresh`."""
         now = self._clock.now()
-        user_ref = self._storage.users.resolve(self._tenant_id, [user_id], now, create=True)[user_id]
         for _ in range(_TRIES):
+            user_ref = self._storage.users.resolve(self._tenant_id, [user_id], now, create=True, afresh=afresh).get(user_id)
+            if user_ref is None:
+                raise Erased
             known = self._profiles.load(self._tenant_id, [user_ref]).get(user_ref) or self._fresh(user_ref)
             try:
                 saved = self._profiles.save(change(known), source, now)

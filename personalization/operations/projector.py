@@ -41,6 +41,10 @@ class Pages:
             self._last = (tenant_id, after, self._storage.log.read(tenant_id, after, PAGE))
         return self._last[2]
 
+    def forget(self) -> None:
+        """Rows were blanked; read again."""
+        self._last = ("", 0, [])
+
 
 class Projector:
     """Brings profiles up to the log, row by row in its order."""

@@ -452,11 +452,85 @@ class ConfigDocument(Struct):
     channels: dict[str, ChannelDocument]
 
 
-class ConsentChange(ConsentBody, kw_only=True):
+class ConsentState(Struct):
+    """null: not said, the tenant's default holds."""
+
+    personalization: bool | None
+    learning: bool | None
+    marketing: bool | None
+    channels: dict[str, bool]
+    marketing_channels: dict[str, bool]
+
+
+class ConsentChange(Struct):
     at: Time
-    source: str
+    source: Annotated[str, Meta(description="api, or the event that withdrew it", examples=["event:unsubscribed"])]
+    consent: ConsentState
 
 
 class ConsentDocument(ConsentBody, kw_only=True):
     user_id: str
-    history: Annotated[list[ConsentChange], Meta(description="Oldest first")]
+    history: Annotated[list[ConsentChange], Meta(description="Newest last")]
+
+
+class ExportedDecision(Decision, kw_only=True):
+    decided_at: Time
+    status: str
+
+
+class ExportedEvent(Struct, kw_only=True):
+    """event_id is not kept, only its HMAC."""
+
+    type: Annotated[str, Meta(description="An event's type, or what the engine noted of the person")]
+    occurred_at: Time
+    recorded_at: Time
+    decision_id: str | None
+    template_id: str | None
+    channel: str | None
+    name: str | None
+    value: float | None
+    currency: str | None
+    text: str | None
+    metadata: dict[str, Any]
+    details: dict[str, Any] = {}
+
+
+class PersonExport(Struct):
+    user_id: str
+    profile: ProfileDocument | None
+    consents: Annotated[list[ConsentChange], Meta(description="Newest last")]
+    experiments: list[dict[str, Any]]
+    generated_at: Time
+    decisions: Annotated[list[ExportedDecision], Meta(description="With explanations, newest first")]
+    events: Annotated[list[ExportedEvent], Meta(description="Newest first")]
+
+
+class Anonymized(Struct):
+    status: Annotated[str, Meta(examples=["completed"])]
+
+
+class ErasureBegun(Struct):
+    erasure_id: str
+    status: Annotated[str, Meta(description="pending or completed")]
+
+
+class Certificate(Struct):
+    """Says that a person was forgotten, without saying who."""
+
+    erasure_id: str
+    tenant_id: str
+    user_id_hmac: str
+    requested_at: Time
+    completed_at: Time
+    swept: Annotated[dict[str, int], Meta(description="What -> how many rows of it went")]
+    storage: Annotated[str, Meta(description="How the bytes went from the files: rewritten, overwritten or vacuumed")]
+    code_version: str
+    mac: Annotated[
+        str, Meta(description="HMAC-SHA256 over the other members (compact JSON, sorted keys), under a key of the tenant")
+    ]
+
+
+class ErasureDocument(ErasureBegun, kw_only=True):
+    requested_at: Time
+    completed_at: Time | None
+    certificate: Certificate | None = None

@@ -52,6 +52,9 @@ class EnvelopeCipher:
         name = purpose.encode()
         return hmac.digest(self._index_key(keys), len(name).to_bytes(4) + name + data, "sha256")
 
+    def forget(self, owner: Owner) -> None:
+        self._data_keys.drop(_name(owner.keys, owner.user_ref, owner.wrapped_key))
+
     def seal(self, owner: Owner, field: str, value: bytes) -> bytes:
         key, owned = self._data_key(owner.keys, owner.user_ref, owner.wrapped_key)
         nonce = os.urandom(_NONCE_BYTES)
@@ -69,7 +72,7 @@ class EnvelopeCipher:
         return TenantKeys(tenant_id, self._wrap(tenant_id, _TENANT_KEY, data_key), self._wrap(tenant_id, _INDEX_KEY, index_key))
 
     def _data_key(self, keys: TenantKeys, user_ref: bytes | None, wrapped: bytes | None) -> _Unwrapped:
-        name = (keys.tenant_id, user_ref, wrapped if wrapped is not None else keys.wrapped_key)
+        name = _name(keys, user_ref, wrapped)
         return self._data_keys.get(name) or self._unwrap_data_key(keys, name)
 
     def _unwrap_data_key(self, keys: TenantKeys, name: tuple[str, bytes | None, bytes]) -> _Unwrapped:
@@ -121,11 +124,18 @@ class PlainCipher:
         name = purpose.encode()
         return blake2b(len(name).to_bytes(4) + name + data, key=keys.wrapped_index_key, digest_size=32).digest()
 
+    def forget(self, owner: Owner) -> None:
+        pass
+
     def seal(self, owner: Owner, field: str, value: bytes) -> bytes:
         return value
 
     def open(self, owner: Owner, field: str, sealed: bytes) -> bytes:
         return sealed
+
+
+def _name(keys: TenantKeys, user_ref: bytes | None, wrapped: bytes | None) -> tuple[str, bytes | None, bytes]:
+    return keys.tenant_id, user_ref, wrapped if wrapped is not None else keys.wrapped_key
 
 
 def _associated(tenant_id: str, user_ref: bytes | None) -> bytes:

@@ -106,9 +106,12 @@ class RevocationStore(Protocol):
 class UserStore(Protocol):
     """The only place that knows user ids: sealed, found through an HMAC. Keeps an in-process LRU of both directions."""
 
-    def resolve(self, tenant_id: str, user_ids: Iterable[str], at: int, create: bool = False) -> dict[str, bytes]:
+    def resolve(
+        self, tenant_id: str, user_ids: Iterable[str], at: int, create: bool = False, afresh: bool = False
+    ) -> dict[str, bytes]:
         """user_id -> user_ref of those known; with `create` the unknown ones get a fresh random pseudonym, a data key and
-        a profile of version 0, which only behaviour will fill.
+        a profile of version 0, which only behaviour will fill. Erased ids are not created, unless `afresh` says that they
+        are to begin anew.
         Two callers who create the same id at once get the same pseudonym."""
         ...
 
@@ -130,7 +133,7 @@ class ProfileStore(Protocol):
         one of which only behaviour is known. One profile_updated log row with body {"version", "source"} is appended in
         the same transaction; when the consent differs from the stored one also a consent history row and a
         consent_changed log row of the same body.
-        Raises Conflict when the stored version is another one."""
+        Raises Conflict when the stored version is another one, or the pseudonym is nobody's any more."""
         ...
 
     def save_many(self, profiles: Sequence[PersonalizationProfile], source: str, at: int) -> list[PersonalizationProfile | None]:
@@ -217,6 +220,8 @@ class NewEvent(Struct, frozen=True, kw_only=True):
 
 
 ACCEPTED, DUPLICATE, CONFLICT = "accepted", "duplicate", "conflict"
+#: The person was erased or anonymised since the pseudonym was looked up: nothing was stored; look it up again.
+GONE = "gone"
 
 
 class NewDecision(Struct, frozen=True, kw_only=True):
@@ -280,7 +285,8 @@ class StoredDecision:
 
 class DecisionOutcome(Struct, frozen=True):
     """recorded: it is in the log now. repeated: an equal request with that id was recorded before. conflict: another
-    request has that id. lost: a cap is full; `reserved` has the user's fresh reservations, and nothing was stored."""
+    request has that id. lost: a cap is full; `reserved` has the user's fresh reservations, and nothing was stored.
+    gone: the pseudonym is nobody's any more, and nothing was stored."""
 
     status: str
     seq: int | None = None
@@ -333,7 +339,7 @@ class LogStore(Protocol):
     """
 
     def append_events(self, tenant_id: str, events: Sequence[NewEvent], at: int) -> list[str]:
-        """ACCEPTED, DUPLICATE (same event_id, same body) or CONFLICT (same event_id, another body) for each, in order,
+        """ACCEPTED, DUPLICATE (same event_id, same body), CONFLICT (same event_id, another body) or GONE for each, in order,
         also within one call. Accepted ones are durable (fsync), their changes applied (consent history included), a
         bare profile of version 1 made for users without one or with one of version 0. A change that changes nothing
         leaves the version as it is."""
@@ -421,6 +427,89 @@ class CheckpointStore(Protocol):
     def save(self, tenant_id: str, follower: str, seq: int, body: bytes) -> None: ...
 
 
+# -- leaving ---------------------------------------------------------------------------------------------------------
+
+ERASE, ANONYMIZE = "erase", "anonymize"
+PENDING, COMPLETED = "pending", "completed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Erasure:
+    """A person on the way out, or gone. kind: ERASE or ANONYMIZE; status: PENDING or COMPLETED.
+
+    id_mac   : 16 bytes of HMAC of the user_id, all that is kept of it
+    user_ref : the former pseudonym, None once completed
+    swept    : what -> how many rows of it went
+    """
+
+    tenant_id: str
+    erasure_id: str
+    kind: str
+    status: str
+    id_mac: bytes
+    requested_at: int
+    user_ref: bytes | None = None
+    completed_at: int | None = None
+    swept: Mapping[str, int] = field(default_factory=dict)
+    certificate: str | None = None
+
+
+#: What a person wrote or a caller added to an event: text and metadata.
+Words = tuple[str | None, Mapping[str, Any]]
+
+
+class PrivacyStore(Protocol):
+    """People who leave, and what is kept under seal of those who stay. Every step may be repeated after a crash."""
+
+    def begin(self, tenant_id: str, user_id: str, kind: str, erasure_id: str, at: int) -> Erasure:
+        """In one transaction: the user's row goes, and with it the key of everything sealed; so do consents and cap
+        reservations, and the profile (ERASE) or all of it but `patterns` (ANONYMIZE); a tombstone of the pseudonym is
+        appended to the log. From then on nothing can be stored under it, by any process. Answers repeated by
+        Idempotency-Key go too, since they may show anybody.
+        An id that was erased before and not begun afresh answers that erasure. Raises NotFound for one never heard of."""
+        ...
+
+    def find(self, tenant_id: str, erasure_id: str) -> Erasure | None:
+        """An ERASE of that id."""
+        ...
+
+    def pending(self) -> list[Erasure]:
+        """Of every tenant, in order of their request."""
+        ...
+
+    def sweep(self, erasure: Erasure, limit: int = 500) -> int:
+        """Sweep the next `limit` of the person's rows of the log, count them in `swept`, and say how many they were;
+        0: there are none left. ERASE leaves a BLANK row with nothing but its number and time of receipt for each;
+        ANONYMIZE takes words, values and ids of decisions and leaves the behaviour."""
+        ...
+
+    def complete(self, erasure: Erasure, at: int, certificate: str) -> None:
+        """Keep the certificate of an ERASE and forget the pseudonym; of an ANONYMIZE nothing is kept."""
+        ...
+
+    def departures(self, after: Mapping[str, int]) -> dict[str, tuple[int, list[bytes]]]:
+        """tenant_id -> (number of the newest tombstone, pseudonyms that left since), where it is beyond after[tenant_id];
+        for a tenant not in `after` the last few hundred."""
+        ...
+
+    def scrub(self) -> str:
+        """Make the bytes of deleted rows go from the database's files, and say how: "rewritten" (the tables were written
+        anew), or "overwritten" or "vacuumed" where they are too large for that. Raises StorageUnavailable."""
+        ...
+
+    def words(self, tenant_id: str, user_ref: bytes, seqs: Iterable[int]) -> dict[int, Words]:
+        """Of those rows of the user's log that have any."""
+        ...
+
+    def retire(self, tenant_id: str, snapshot_ids: Iterable[int]) -> int:
+        """Delete these snapshots; how many there were."""
+        ...
+
+    def snapshots(self, tenant_id: str, model_id: str, before: int, limit: int) -> list[Snapshot]:
+        """Newest first, those with snapshot_id < before."""
+        ...
+
+
 class Election(Protocol):
     """Who of several processes is the learner."""
 
@@ -464,5 +553,6 @@ class Storage:
     log: LogStore
     snapshots: SnapshotStore
     checkpoints: CheckpointStore
+    privacy: PrivacyStore
     election: Election
     life: Life

@@ -25,11 +25,13 @@ from personalization.storage.base import (
     ACCEPTED,
     CONFLICT,
     DUPLICATE,
+    GONE,
     LOST,
     RECORDED,
     REPEATED,
     ApiKeyRecord,
     DecisionOutcome,
+    Erasure,
     Mark,
     NewDecision,
     NewEvent,
@@ -39,8 +41,10 @@ from personalization.storage.base import (
     Storage,
     StoredDecision,
     Summary,
+    Words,
 )
 from personalization.storage.counting import MOST_QUALITIES, QUARTER, Arm, DecisionCount, EventCount, summary_of
+from personalization.storage.memory_privacy import MemoryPrivacy, user_mac
 from personalization.storage.memory_revocations import MemoryRevocations
 from personalization.storage.rules import (
     ACTIVE,
@@ -65,25 +69,26 @@ from personalization.vocabulary import ENGAGED_TYPES, Action, EventType, LogType
 
 def open_memory_storage(cipher: Cipher, token: Callable[[int], bytes] = os.urandom) -> Storage:
     """A store that ends with the process. `token` makes pseudonyms."""
-    house = _House()
+    house = Rows()
     tenants = MemoryTenants(house, cipher)
     return Storage(
         tenants=tenants,
         keys=MemoryApiKeys(house),
         revocations=MemoryRevocations(),
-        users=MemoryUsers(house, token),
+        users=MemoryUsers(house, cipher, token),
         profiles=MemoryProfiles(house),
         templates=MemoryTemplates(house),
         log=MemoryLog(house),
         snapshots=MemorySnapshots(house),
         checkpoints=MemoryCheckpoints(house),
+        privacy=MemoryPrivacy(house, cipher, token),
         election=MemoryElection(),
         life=MemoryLife(),
     )
 
 
 @dataclass
-class _Decision:
+class DecisionRow:
     """A decision with what StoredDecision does not say."""
 
     new: NewDecision
@@ -93,15 +98,21 @@ class _Decision:
 
 
 @dataclass
-class _Tenant:
-    """All rows of one tenant. `log` holds row seq at index seq - 1: a LogEntry, or a decision that becomes one when read."""
+class TenantRows:
+    """All rows of one tenant. `log` holds row seq at index seq - 1: a LogEntry, or a decision that becomes one when read.
+
+    events    : digest of event_id -> digest of its body
+    gone      : pseudonyms that are nobody's any more; erased: the newest tombstone; barred: HMAC of an erased id -> erasure_id
+    nameless  : ids given to decisions when they were anonymised
+    """
 
     keys: TenantKeys
     configs: list[TenantConfig]
-    log: list[LogEntry | _Decision] = field(default_factory=list)
+    log: list[LogEntry | DecisionRow] = field(default_factory=list)
     rows_of_user: defaultdict[bytes, list[int]] = field(default_factory=lambda: defaultdict(list))
-    events: dict[str, bytes] = field(default_factory=dict)
-    decisions: dict[str, _Decision] = field(default_factory=dict)
+    events: dict[bytes, bytes] = field(default_factory=dict)
+    words: dict[int, Words] = field(default_factory=dict)
+    decisions: dict[str, DecisionRow] = field(default_factory=dict)
     engaged: set[str] = field(default_factory=set)
     converted: set[str] = field(default_factory=set)
     reserved: defaultdict[bytes, list[tuple[int, int, str, str]]] = field(default_factory=lambda: defaultdict(list))
@@ -112,8 +123,13 @@ class _Tenant:
     templates: dict[str, list[Template]] = field(default_factory=dict)
     deleted_templates: set[str] = field(default_factory=set)
     checkpoints: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    gone: set[bytes] = field(default_factory=set)
+    erased: int = 0
+    erasures: dict[str, Erasure] = field(default_factory=dict)
+    barred: dict[bytes, str] = field(default_factory=dict)
+    nameless: set[str] = field(default_factory=set)
 
-    def append(self, row: LogEntry | _Decision, user_ref: bytes | None) -> None:
+    def append(self, row: LogEntry | DecisionRow, user_ref: bytes | None) -> None:
         self.log.append(row)
         if user_ref is not None:
             self.rows_of_user[user_ref].append(len(self.log))
@@ -127,34 +143,34 @@ class _Tenant:
         return row if isinstance(row, LogEntry) else as_log_entry(row.seq, *(getattr(row.new, name) for name in LOGGED[1:]))
 
 
-class _House:
+class Rows:
     """Every tenant's rows, and the lock over all of them."""
 
     def __init__(self) -> None:
         self.lock = RLock()
-        self.tenants: dict[str, _Tenant] = {}
+        self.tenants: dict[str, TenantRows] = {}
         self.api_keys: dict[str, ApiKeyRecord] = {}
         self.snapshots: dict[int, Snapshot] = {}
 
-    def known(self, tenant_id: str) -> _Tenant:
+    def known(self, tenant_id: str) -> TenantRows:
         """For reading: nobody's rows when there is no such tenant."""
-        return self.tenants.get(tenant_id) or _Tenant(TenantKeys(tenant_id, b"", b""), [])
+        return self.tenants.get(tenant_id) or TenantRows(TenantKeys(tenant_id, b"", b""), [])
 
-    def tenant(self, tenant_id: str) -> _Tenant:
+    def tenant(self, tenant_id: str) -> TenantRows:
         found = self.tenants.get(tenant_id)
         if found is None:
             raise NotFound("tenant")
         return found
 
 
-class _Room:
-    def __init__(self, house: _House) -> None:
+class Room:
+    def __init__(self, house: Rows) -> None:
         self._house = house
         self._lock = house.lock
 
 
-class MemoryTenants(_Room):
-    def __init__(self, house: _House, cipher: Cipher) -> None:
+class MemoryTenants(Room):
+    def __init__(self, house: Rows, cipher: Cipher) -> None:
         super().__init__(house)
         self._cipher = cipher
 
@@ -162,7 +178,7 @@ class MemoryTenants(_Room):
         with self._lock:
             if tenant_id in self._house.tenants:
                 return False
-            self._house.tenants[tenant_id] = _Tenant(self._cipher.new_tenant_keys(tenant_id), [TenantConfig()])
+            self._house.tenants[tenant_id] = TenantRows(self._cipher.new_tenant_keys(tenant_id), [TenantConfig()])
             return True
 
     def exists(self, tenant_id: str) -> bool:
@@ -193,7 +209,7 @@ class MemoryTenants(_Room):
         return sorted(self._house.tenants)
 
 
-class MemoryApiKeys(_Room):
+class MemoryApiKeys(Room):
     def add(self, record: ApiKeyRecord) -> None:
         with self._lock:
             self._house.tenant(record.tenant_id)
@@ -224,22 +240,27 @@ class MemoryApiKeys(_Room):
             return sorted(ours, key=lambda k: k.key_id)[:limit]
 
 
-class MemoryUsers(_Room):
-    def __init__(self, house: _House, token: Callable[[int], bytes]) -> None:
+class MemoryUsers(Room):
+    def __init__(self, house: Rows, cipher: Cipher, token: Callable[[int], bytes]) -> None:
         super().__init__(house)
-        self._token = token
+        self._cipher, self._token = cipher, token
 
-    def resolve(self, tenant_id: str, user_ids: Iterable[str], at: int, create: bool = False) -> dict[str, bytes]:
+    def resolve(
+        self, tenant_id: str, user_ids: Iterable[str], at: int, create: bool = False, afresh: bool = False
+    ) -> dict[str, bytes]:
         with self._lock:
             tenant = self._house.tenant(tenant_id)
             wanted = list(dict.fromkeys(user_ids))
-            if create:
-                for user_id in wanted:
-                    if user_id not in tenant.refs:
-                        tenant.refs[user_id] = user_ref = self._token(16)
-                        tenant.ids[user_ref] = user_id
-                        tenant.profiles[user_ref] = _empty_profile(tenant_id, user_ref, 0, at)
+            for user_id in wanted if create else ():
+                if user_id not in tenant.refs and (afresh or not self._barred(tenant, user_id)):
+                    tenant.refs[user_id] = user_ref = self._token(16)
+                    tenant.ids[user_ref] = user_id
+                    tenant.profiles[user_ref] = empty_profile(tenant_id, user_ref, 0, at)
+                    tenant.barred.pop(user_mac(self._cipher, tenant.keys, user_id), None)
             return {user_id: tenant.refs[user_id] for user_id in wanted if user_id in tenant.refs}
+
+    def _barred(self, tenant: TenantRows, user_id: str) -> bool:
+        return bool(tenant.barred) and user_mac(self._cipher, tenant.keys, user_id) in tenant.barred
 
     def reveal(self, tenant_id: str, user_refs: Iterable[bytes]) -> dict[bytes, str]:
         with self._lock:
@@ -247,7 +268,7 @@ class MemoryUsers(_Room):
             return {user_ref: ids[user_ref] for user_ref in user_refs if user_ref in ids}
 
 
-class MemoryProfiles(_Room):
+class MemoryProfiles(Room):
     def load(self, tenant_id: str, user_refs: Iterable[bytes]) -> dict[bytes, PersonalizationProfile]:
         with self._lock:
             profiles = self._house.known(tenant_id).profiles
@@ -263,9 +284,9 @@ class MemoryProfiles(_Room):
         with self._lock:
             return [self._save(self._house.tenant(profile.tenant_id), profile, source, at) for profile in profiles]
 
-    def _save(self, tenant: _Tenant, profile: PersonalizationProfile, source: str, at: int) -> PersonalizationProfile | None:
+    def _save(self, tenant: TenantRows, profile: PersonalizationProfile, source: str, at: int) -> PersonalizationProfile | None:
         before = tenant.profiles.get(profile.user_ref)
-        if profile.version != (before.version if before else 0):
+        if profile.user_ref in tenant.gone or profile.version != (before.version if before else 0):
             return None
         saved = structs.replace(
             profile,
@@ -309,7 +330,7 @@ class MemoryProfiles(_Room):
             return list(self._house.known(tenant_id).consents.get(user_ref, ()))
 
 
-class MemoryTemplates(_Room):
+class MemoryTemplates(Room):
     def get(self, tenant_id: str, template_id: str, version: int | None = None) -> Template | None:
         with self._lock:
             tenant = self._house.known(tenant_id)
@@ -353,15 +374,17 @@ class MemoryTemplates(_Room):
             return [tenant.templates[template_id][-1] for template_id in alive]
 
 
-class MemoryLog(_Room):
+class MemoryLog(Room):
     def append_events(self, tenant_id: str, events: Sequence[NewEvent], at: int) -> list[str]:
         with self._lock:
             tenant = self._house.tenant(tenant_id)
             return [self._append_event(tenant, event, at) for event in events]
 
-    def _append_event(self, tenant: _Tenant, event: NewEvent, at: int) -> str:
+    def _append_event(self, tenant: TenantRows, event: NewEvent, at: int) -> str:
+        if event.user_ref in tenant.gone:
+            return GONE
         body = _digest(event.body)
-        earlier = tenant.events.setdefault(event.event_id, body)
+        earlier = tenant.events.setdefault(_digest(event.event_id.encode()), body)
         if earlier is not body:
             return DUPLICATE if earlier == body else CONFLICT
         entry = LogEntry(
@@ -379,17 +402,19 @@ class MemoryLog(_Room):
             zone_offset=event.zone_offset,
         )
         tenant.append(entry, event.user_ref)
+        if event.text is not None or event.metadata:
+            tenant.words[entry.seq] = (event.text, event.metadata)
         self._cite(tenant, event)
         known = tenant.profiles.get(event.user_ref)
         if known is None:
-            tenant.profiles[event.user_ref] = _empty_profile(tenant.keys.tenant_id, event.user_ref, 1, at)
+            tenant.profiles[event.user_ref] = empty_profile(tenant.keys.tenant_id, event.user_ref, 1, at)
         elif known.version == 0:
             tenant.profiles[event.user_ref] = structs.replace(known, version=1)
         if event.change is not None:
             _change(tenant, event.change, event.type, at)
         return ACCEPTED
 
-    def _cite(self, tenant: _Tenant, event: NewEvent) -> None:
+    def _cite(self, tenant: TenantRows, event: NewEvent) -> None:
         if event.decision_id is None:
             return
         if event.type in ENGAGED_TYPES:
@@ -406,7 +431,9 @@ class MemoryLog(_Room):
             since = reach(capped) if capped else 0
             return [self._append_decision(tenant, decision, since) for decision in decisions]
 
-    def _append_decision(self, tenant: _Tenant, decision: NewDecision, since: int) -> DecisionOutcome:
+    def _append_decision(self, tenant: TenantRows, decision: NewDecision, since: int) -> DecisionOutcome:
+        if decision.user_ref in tenant.gone:
+            return DecisionOutcome(GONE)
         body = _digest(decision.body)
         known = tenant.decisions.get(decision.decision_id)
         if known is not None:
@@ -418,7 +445,7 @@ class MemoryLog(_Room):
         elif decision.caps and not admitted(decision, ()):
             return DecisionOutcome(LOST)
         seq = len(tenant.log) + 1
-        row = _Decision(decision, seq, ACTIVE if decision.active else INACTIVE, body)
+        row = DecisionRow(decision, seq, ACTIVE if decision.active else INACTIVE, body)
         tenant.append(row, decision.user_ref)
         tenant.decisions[decision.decision_id] = row
         if takes_reservation(decision) and decision.user_ref is not None:
@@ -501,7 +528,7 @@ class MemoryLog(_Room):
 _ENGAGEMENT = frozenset(str(t) for t in EventType)
 
 
-def _empty_profile(tenant_id: str, user_ref: bytes, version: int, at: int) -> PersonalizationProfile:
+def empty_profile(tenant_id: str, user_ref: bytes, version: int, at: int) -> PersonalizationProfile:
     return PersonalizationProfile(tenant_id=tenant_id, user_ref=user_ref, version=version, created_at=at, updated_at=at)
 
 
@@ -509,11 +536,11 @@ def _digest(body: bytes) -> bytes:
     return blake2b(body, digest_size=16).digest()
 
 
-def _reservation(row: _Decision) -> tuple[int, int, str, str]:
+def _reservation(row: DecisionRow) -> tuple[int, int, str, str]:
     return row.new.slot_at or 0, row.seq, row.new.channel or "", str(row.new.category)
 
 
-def _slots(tenant: _Tenant, user_ref: bytes, since: int, until: int | None) -> list[Held]:
+def _slots(tenant: TenantRows, user_ref: bytes, since: int, until: int | None) -> list[Held]:
     held = tenant.reserved.get(user_ref)
     if not held:
         return []
@@ -521,13 +548,13 @@ def _slots(tenant: _Tenant, user_ref: bytes, since: int, until: int | None) -> l
     return [(slot_at, channel, category) for slot_at, _, channel, category in held[bisect_left(held, (since,)) : end]]
 
 
-def _release(tenant: _Tenant, row: _Decision | None) -> None:
+def _release(tenant: TenantRows, row: DecisionRow | None) -> None:
     held = None if row is None or row.new.user_ref is None else tenant.reserved.get(row.new.user_ref)
     if row is not None and held and _reservation(row) in held:
         held.remove(_reservation(row))
 
 
-def _change(tenant: _Tenant, change: ProfileChange, type_: str, at: int) -> None:
+def _change(tenant: TenantRows, change: ProfileChange, type_: str, at: int) -> None:
     """A change that changes nothing leaves the version as it is."""
     profile = tenant.profiles.get(change.user_ref)
     if profile is None:
@@ -543,7 +570,7 @@ def _change(tenant: _Tenant, change: ProfileChange, type_: str, at: int) -> None
         tenant.consents[change.user_ref].append((at, f"event:{type_}", after.consent))
 
 
-def _stored(tenant_id: str, row: _Decision, whole: bool = False) -> StoredDecision:
+def _stored(tenant_id: str, row: DecisionRow, whole: bool = False) -> StoredDecision:
     new = row.new
     return StoredDecision(
         seq=row.seq,
@@ -566,8 +593,8 @@ def _stored(tenant_id: str, row: _Decision, whole: bool = False) -> StoredDecisi
     )
 
 
-def _decision_counts(tenant: _Tenant, taken: Sequence[_Decision]) -> list[DecisionCount]:
-    alike: defaultdict[tuple[int, str, str | None], list[_Decision]] = defaultdict(list)
+def _decision_counts(tenant: TenantRows, taken: Sequence[DecisionRow]) -> list[DecisionCount]:
+    alike: defaultdict[tuple[int, str, str | None], list[DecisionRow]] = defaultdict(list)
     for row in taken:
         alike[row.new.decided_at // QUARTER, row.new.action, row.new.suppression].append(row)
     return [
@@ -595,7 +622,7 @@ def _event_counts(events: Sequence[LogEntry]) -> list[EventCount]:
     ]
 
 
-def _arms(tenant: _Tenant, taken: Sequence[_Decision]) -> list[Arm]:
+def _arms(tenant: TenantRows, taken: Sequence[DecisionRow]) -> list[Arm]:
     users: defaultdict[tuple[bool, bytes], list[bool]] = defaultdict(list)
     for row in taken:
         if row.new.action == Action.SEND and row.status == ACTIVE and row.new.user_ref is not None:
@@ -617,7 +644,7 @@ def _arms(tenant: _Tenant, taken: Sequence[_Decision]) -> list[Arm]:
     ]
 
 
-class MemorySnapshots(_Room):
+class MemorySnapshots(Room):
     def publish(self, tenant_id: str, model_id: str, seq: int, at: int, body: bytes) -> Snapshot:
         with self._lock:
             snapshot = Snapshot(max(self._house.snapshots, default=0) + 1, tenant_id, model_id, seq, at, body)
@@ -646,7 +673,7 @@ class MemorySnapshots(_Room):
             return len(old)
 
 
-class MemoryCheckpoints(_Room):
+class MemoryCheckpoints(Room):
     def load(self, tenant_id: str, follower: str) -> tuple[int, bytes] | None:
         return self._house.known(tenant_id).checkpoints.get(follower)
 

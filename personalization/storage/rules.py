@@ -14,6 +14,10 @@ from personalization.vocabulary import Action, LogType
 WITHDRAW_MARKETING, UNREACHABLE = "withdraw_marketing", "unreachable"
 ACTIVE, INACTIVE, DISCARDED = "active", "inactive", "discarded"
 PROJECTOR = "projector"
+#: Rows that say a pseudonym is nobody's any more; body: {"previous": number of the tombstone before, or 0}.
+TOMBSTONES = (LogType.ERASED, LogType.ANONYMIZED)
+#: So many tombstones are looked at by a process that knows none.
+RECENT_TOMBSTONES = 256
 
 #: Who a row of the log is about.
 _SUBJECT = ("user_ref", "decision_id", "template_id", "zone_offset")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from threading import Event
 from typing import Any
@@ -193,6 +193,27 @@ class FakeService:
 
     def put_consent(self, user_id: str, document: dict[str, Any]) -> dict[str, Any]:
         return {"user_id": user_id, **document}
+
+    def export(self, user_id: str) -> FakeService:
+        self._expect(user_id in self.profiles, "profile")
+        return self
+
+    def chunks(self, encode: Callable[[Any], bytes]) -> Iterator[bytes]:
+        yield b'{"decisions":'
+        yield encode([1, 2])
+        yield b"}"
+
+    def anonymize_user_data(self, user_id: str) -> dict[str, Any]:
+        self._expect(user_id in self.profiles, "user")
+        return {"status": "completed"}
+
+    def erase_user_data(self, user_id: str) -> dict[str, Any]:
+        self._expect(user_id in self.profiles, "user")
+        return {"erasure_id": "x", "status": "pending"}
+
+    def erasure(self, erasure_id: str) -> dict[str, Any]:
+        self._expect(erasure_id == "x", "erasure")
+        return {"erasure_id": "x", "status": "pending"}
 
     def _expect(self, found: bool, what: str) -> None:
         if not found:

@@ -41,7 +41,14 @@ class Route(NamedTuple):
     @property
     def path(self) -> str:
         filled = self.rule
-        for name, value in (("user_id", "u"), ("template_id", "t"), ("decision_id", "d1"), ("model_id", "m1"), ("key_id", "k")):
+        for name, value in (
+            ("user_id", "u"),
+            ("template_id", "t"),
+            ("decision_id", "d1"),
+            ("model_id", "m1"),
+            ("key_id", "k"),
+            ("erasure_id", "x"),
+        ):
             filled = filled.replace(f"<id:{name}>", value)
         return PREFIX + filled
 

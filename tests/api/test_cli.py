@@ -67,10 +67,42 @@ def test_what_was_imported_rebuilds_identically(capsys: pytest.CaptureFixture[st
     assert set(json.loads(out)) == {"seq", "live_hash", "rebuilt_hash", "identical"}
 
 
+def imported(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    events = tmp_path / "e.jsonl"
+    rows = [
+        {"event_id": f"e{u}", "type": "clicked", "user_id": u, "occurred_at": "2026-01-01T00:00:00Z", "text": "hi"} for u in "ab"
+    ]
+    events.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run(capsys, "import", "events", str(events), "--tenant", "acme")[0] == 0
+
+
+def test_a_person_is_exported_to_a_file_or_the_output(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:
+    imported(capsysbinary, tmp_path)  # type: ignore[arg-type]
+    to_file = ("export-user", "--tenant", "acme", "--user", "a", "--out", str(tmp_path / "a.json"))
+    assert main(list(to_file)) == 0
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert [event["text"] for event in found["events"]] == ["hi"]
+    capsysbinary.readouterr()
+    assert main(["export-user", "--tenant", "acme", "--user", "a"]) == 0
+    assert json.loads(capsysbinary.readouterr().out)["events"] == found["events"]
+
+
+def test_a_person_is_erased_without_a_server(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    imported(capsys, tmp_path)
+    status, out, err = run(capsys, "erase-user", "--tenant", "acme", "--user", "a")
+    assert (status, err) == (0, "")
+    certificate = json.loads(out)["certificate"]
+    assert (certificate["swept"]["events"], certificate["storage"]) == (1, "rewritten")
+    assert json.loads(run(capsys, "rebuild", "--check", "--json")[1])["identical"] is True
+    assert run(capsys, "export-user", "--tenant", "acme", "--user", "a")[0] == 2
+    assert run(capsys, "export-user", "--tenant", "acme", "--user", "b")[0] == 0
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ("rebuild",),
+        ("erase-user", "--tenant", "nobody", "--user", "u"),
         ("rebuild", "--check", "--tenant", "nobody"),
         ("import", "events", "nothing.jsonl", "--tenant", "acme"),
         ("backtest", "hillstrom", "--data", "nowhere"),

@@ -56,6 +56,10 @@ CONTRACT = {
     ("PATCH", "/management/config"): {"administer"},
     ("GET", "/management/users/<id:user_id>/consent"): {"update_preferences", "manage_privacy"},
     ("PUT", "/management/users/<id:user_id>/consent"): {"update_preferences", "manage_privacy"},
+    ("POST", "/management/users/<id:user_id>/export"): {"manage_privacy"},
+    ("POST", "/management/users/<id:user_id>/anonymize"): {"manage_privacy"},
+    ("POST", "/management/users/<id:user_id>/erase"): {"manage_privacy"},
+    ("GET", "/management/erasures/<id:erasure_id>"): {"manage_privacy"},
 }
 
 

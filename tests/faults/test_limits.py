@@ -19,7 +19,7 @@ from personalization.settings import RateLimit
 from tests.api.conftest import application
 from tests.api.fake_service import FakeHouse
 from tests.api.routes import PREFIX
-from tests.faults.conftest import _free_port
+from tests.faults.conftest import free_port
 
 HEALTH = f"{PREFIX}/management/health"
 PERSONALIZE = f"{PREFIX}/personalization/personalize"
@@ -31,7 +31,7 @@ class Valkey:
     """A server on one port, to be started, killed, stopped in its tracks and let go on."""
 
     def __init__(self) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._server: ValkeyServer | None = None
         self._pid = 0

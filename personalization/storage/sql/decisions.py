@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from personalization.errors import NotFound
 from personalization.messages import LogEntry
 from personalization.sealing import Cipher, Owner, TenantKeys
 from personalization.storage.base import (
@@ -23,6 +22,7 @@ from personalization.storage.base import (
 )
 from personalization.storage.rules import ACTIVE, INACTIVE, LOGGED, Held, admitted, as_log_entry, reach, takes_reservation
 from personalization.storage.sql.engine import Lookup, Sql, Transaction
+from personalization.storage.sql.fence import Fence
 from personalization.storage.sql.head import Head
 from personalization.storage.sql.schema import cap_reservations, decisions
 from personalization.storage.sql.users import SqlUsers
@@ -98,15 +98,25 @@ class PreparedDecision(msgspec.Struct, frozen=True):
     tail: tuple[Any, ...]
 
 
-def prepare_decisions(users: SqlUsers, cipher: Cipher, keys: TenantKeys, new: Sequence[NewDecision]) -> list[PreparedDecision]:
-    """Raises NotFound when values would have to be sealed for a user nobody knows (any more)."""
+def prepare_decisions(
+    users: SqlUsers, fence: Fence, cipher: Cipher, keys: TenantKeys, new: Sequence[NewDecision]
+) -> list[PreparedDecision]:
+    """Raises NotFound when values would have to be sealed for a user nobody knows; one who left is refused later."""
     owners = users.owners(keys.tenant_id, [d.user_ref for d in new if d.values is not None and d.user_ref is not None])
     macs = {body: cipher.mac(keys, "decision_body", body)[:_MAC_BYTES] for body in {d.body for d in new}}
-    return [_prepared(cipher, keys, owners, decision, macs[decision.body]) for decision in new]
+    return [_prepared(cipher, keys, owners, fence, decision, macs[decision.body]) for decision in new]
 
 
-def _prepared(cipher: Cipher, keys: TenantKeys, owners: Mapping[bytes, Owner], d: NewDecision, body_mac: bytes) -> PreparedDecision:
-    sealed = None if d.values is None else cipher.seal(_owner(keys, owners, d.user_ref), _VALUES, d.values)
+def _prepared(
+    cipher: Cipher, keys: TenantKeys, owners: Mapping[bytes, Owner], fence: Fence, d: NewDecision, body_mac: bytes
+) -> PreparedDecision:
+    owner = Owner(keys) if d.user_ref is None else owners.get(d.user_ref)
+    if d.values is None:
+        sealed = None
+    elif owner is not None:
+        sealed = cipher.seal(owner, _VALUES, d.values)
+    else:
+        sealed = fence.nothing(keys.tenant_id, d.user_ref or b"")
     return PreparedDecision(
         d,
         body_mac,
@@ -132,14 +142,6 @@ def _prepared(cipher: Cipher, keys: TenantKeys, owners: Mapping[bytes, Owner], d
             sealed,
         ),
     )
-
-
-def _owner(keys: TenantKeys, owners: Mapping[bytes, Owner], user_ref: bytes | None) -> Owner:
-    if user_ref is None:
-        return Owner(keys)
-    if user_ref not in owners:
-        raise NotFound("user")
-    return owners[user_ref]
 
 
 def append_decisions(transaction: Transaction, head: Head, prepared: Sequence[PreparedDecision]) -> list[DecisionOutcome]:

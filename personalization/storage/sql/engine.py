@@ -66,6 +66,10 @@ class Database(ABC):
         """From here to its end no other transaction that calls this runs, of any process."""
 
     @abstractmethod
+    def scrub(self) -> str:
+        """Make the bytes of deleted rows go from the files; see PrivacyStore."""
+
+    @abstractmethod
     def close(self) -> None: ...
 
     @contextmanager

@@ -8,12 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from personalization.errors import NotFound
 from personalization.messages import LogEntry
 from personalization.sealing import Cipher, Owner, TenantKeys
 from personalization.storage.base import ACCEPTED, CONFLICT, DUPLICATE, Mark, NewEvent
 from personalization.storage.sql.decisions import release_cited
 from personalization.storage.sql.engine import Lookup, Transaction
+from personalization.storage.sql.fence import Fence
 from personalization.storage.sql.head import Head, event_row
 from personalization.storage.sql.packing import pack, unpack
 from personalization.storage.sql.profiles import add_bare, apply_changes
@@ -21,7 +21,8 @@ from personalization.storage.sql.schema import event_keys, events
 from personalization.storage.sql.users import SqlUsers
 
 _MAC_BYTES = 16
-_WORDS = "event"
+#: The field under which text and metadata are sealed.
+WORDS = "event"
 _KNOWN = Lookup(
     lambda tenant, macs: sa.select(event_keys.c.event_mac, event_keys.c.body_mac).where(
         event_keys.c.tenant_id == tenant, event_keys.c.event_mac.in_(macs)
@@ -43,8 +44,11 @@ class PreparedEvent:
     tail: _Tail
 
 
-def prepare_events(users: SqlUsers, cipher: Cipher, keys: TenantKeys, new: Sequence[NewEvent], at: int) -> list[PreparedEvent]:
-    """Raises NotFound when the words of an event would have to be sealed for a user nobody knows (any more)."""
+def prepare_events(
+    users: SqlUsers, fence: Fence, cipher: Cipher, keys: TenantKeys, new: Sequence[NewEvent], at: int
+) -> list[PreparedEvent]:
+    """Raises NotFound when the words of an event would have to be sealed for a user nobody knows; one who left is refused
+    later."""
     owners = users.owners(keys.tenant_id, [event.user_ref for event in new if event.text is not None or event.metadata])
     mac = cipher.mac
     return [
@@ -53,19 +57,19 @@ def prepare_events(users: SqlUsers, cipher: Cipher, keys: TenantKeys, new: Seque
             at,
             mac(keys, "event_id", event.event_id.encode())[:_MAC_BYTES],
             mac(keys, "event_body", event.body)[:_MAC_BYTES],
-            _tail(event, _sealed_words(cipher, owners, event)),
+            _tail(event, _sealed_words(cipher, keys, owners, fence, event)),
         )
         for event in new
     ]
 
 
-def _sealed_words(cipher: Cipher, owners: dict[bytes, Owner], event: NewEvent) -> bytes | None:
+def _sealed_words(cipher: Cipher, keys: TenantKeys, owners: dict[bytes, Owner], fence: Fence, event: NewEvent) -> bytes | None:
     if event.text is None and not event.metadata:
         return None
     owner = owners.get(event.user_ref)
     if owner is None:
-        raise NotFound("user")
-    return cipher.seal(owner, _WORDS, pack((event.text, event.metadata)))
+        return fence.nothing(keys.tenant_id, event.user_ref)
+    return cipher.seal(owner, WORDS, pack((event.text, event.metadata)))
 
 
 def _tail(event: NewEvent, sealed_words: bytes | None) -> _Tail:

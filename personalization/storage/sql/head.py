@@ -14,7 +14,9 @@ from personalization.storage.sql.engine import Sql, Transaction
 from personalization.storage.sql.packing import pack
 from personalization.storage.sql.schema import events, log_heads
 
-_LOCK = Sql(sa.select(log_heads.c.head).where(log_heads.c.tenant_id == sa.bindparam("tenant")).with_for_update())
+_LOCK = Sql(
+    sa.select(log_heads.c.head, log_heads.c.erased).where(log_heads.c.tenant_id == sa.bindparam("tenant")).with_for_update()
+)
 _MOVE = Sql(
     sa.update(log_heads)
     .values(head=sa.bindparam("new_head", type_=sa.BigInteger))
@@ -23,11 +25,11 @@ _MOVE = Sql(
 
 
 class Head:
-    """Counts up; the row lock it stands for makes sequence order commit order."""
+    """Counts up; the row lock it stands for makes sequence order commit order. erased: number of the newest tombstone."""
 
-    def __init__(self, transaction: Transaction, tenant_id: str, seq: int) -> None:
+    def __init__(self, transaction: Transaction, tenant_id: str, seq: int, erased: int) -> None:
         self.tenant_id = tenant_id
-        self.seq = seq
+        self.seq, self.erased = seq, erased
         self._transaction = transaction
         self._rows: list[tuple[Any, ...]] = []
 
@@ -57,7 +59,7 @@ def locked_head(transaction: Transaction, tenant_id: str) -> Iterator[Head]:
     found = transaction.rows(_LOCK, (tenant_id,))
     if not found:
         raise NotFound("tenant")
-    head = Head(transaction, tenant_id, int(found[0][0]))
+    head = Head(transaction, tenant_id, int(found[0][0]), int(found[0][1]))
     yield head
     if head.seq != found[0][0]:
         head.flush()

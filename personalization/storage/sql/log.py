@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from personalization.errors import Conflict, NotFound
 from personalization.messages import LogEntry
 from personalization.sealing import Cipher
-from personalization.storage.base import DecisionOutcome, Mark, NewDecision, NewEvent, Reservation, StoredDecision, Summary
+from personalization.storage.base import GONE, DecisionOutcome, Mark, NewDecision, NewEvent, Reservation, StoredDecision, Summary
 from personalization.storage.rules import ACTIVE, DISCARDED, as_turn
 from personalization.storage.sql.decisions import (
     FULL,
@@ -27,6 +27,7 @@ from personalization.storage.sql.decisions import (
 )
 from personalization.storage.sql.engine import AT_MOST, Database, Sql, Transaction
 from personalization.storage.sql.events import ENTRY_COLUMNS, append_events, append_marks, entry_of_event, prepare_events
+from personalization.storage.sql.fence import Fence
 from personalization.storage.sql.head import locked_head
 from personalization.storage.sql.insights import summarise
 from personalization.storage.sql.schema import decisions, events, log_heads
@@ -62,24 +63,29 @@ _EVENTS_BACK, _DECISIONS_BACK = _back(events, ENTRY_COLUMNS), _back(decisions, L
 class SqlLog:
     """A LogStore. Sealing and MACs are made by the caller's thread before it waits for its turn to commit."""
 
-    def __init__(self, database: Database, cipher: Cipher, tenants: SqlTenants, users: SqlUsers) -> None:
+    def __init__(self, database: Database, cipher: Cipher, tenants: SqlTenants, users: SqlUsers, fence: Fence) -> None:
         self._database = database
         self._cipher = cipher
         self._tenants = tenants
         self._users = users
+        self._fence = fence
         self._commit = GroupCommit(
             database,
-            {_EVENTS: append_events, _DECISIONS: append_decisions, _MARKS: append_marks},
+            {
+                _EVENTS: fence.around(append_events, lambda one: one.event.user_ref, GONE),
+                _DECISIONS: fence.around(append_decisions, lambda one: one.decision.user_ref, DecisionOutcome(GONE)),
+                _MARKS: append_marks,
+            },
             durable=frozenset({_EVENTS}),
         )
 
     def append_events(self, tenant_id: str, events: Sequence[NewEvent], at: int) -> list[str]:
         self._database.ensure_month(at)
-        prepared = prepare_events(self._users, self._cipher, self._tenants.keys(tenant_id), events, at)
+        prepared = prepare_events(self._users, self._fence, self._cipher, self._tenants.keys(tenant_id), events, at)
         return self._commit.append(tenant_id, _EVENTS, prepared)
 
     def append_decisions(self, tenant_id: str, decisions: Sequence[NewDecision]) -> list[DecisionOutcome]:
-        prepared = prepare_decisions(self._users, self._cipher, self._tenants.keys(tenant_id), decisions)
+        prepared = prepare_decisions(self._users, self._fence, self._cipher, self._tenants.keys(tenant_id), decisions)
         return self._commit.append(tenant_id, _DECISIONS, prepared)
 
     def append_marks(self, tenant_id: str, marks: Sequence[Mark], at: int) -> int:

@@ -11,10 +11,12 @@ from personalization.sealing import Cipher
 from personalization.storage.base import Election, Storage
 from personalization.storage.sql.election import Alone, PostgresElection
 from personalization.storage.sql.engine import Database
+from personalization.storage.sql.fence import Fence
 from personalization.storage.sql.keys import SqlApiKeys
 from personalization.storage.sql.log import SqlLog
 from personalization.storage.sql.migration import SqlLife
 from personalization.storage.sql.postgresql import PostgresDatabase
+from personalization.storage.sql.privacy import SqlPrivacy
 from personalization.storage.sql.profiles import SqlProfiles
 from personalization.storage.sql.revocations import SqlRevocations
 from personalization.storage.sql.snapshots import SqlCheckpoints, SqlSnapshots
@@ -26,21 +28,23 @@ from personalization.storage.sql.users import SqlUsers
 
 def open_sql_storage(url: str, cipher: Cipher, clock: Clock | None = None, token: Callable[[int], bytes] = os.urandom) -> Storage:
     """The store behind a sqlite:///… or postgresql+psycopg2://… URL. Nothing is connected and no table made before it is
-    used: ask `life.schema()`, call `life.migrate()`. `token` makes pseudonyms. Raises MisconfiguredError for another URL."""
+    used: ask `life.schema()`, call `life.migrate()`. `token` makes pseudonyms and what stands for the ids of those who left. Raises MisconfiguredError for another URL."""
     clock = clock or SystemClock()
     database, election = _database(url, clock)
     tenants = SqlTenants(database, cipher)
     users = SqlUsers(database, cipher, tenants, token)
+    fence = Fence(database, users)
     return Storage(
         tenants=tenants,
         keys=SqlApiKeys(database),
         revocations=SqlRevocations(database),
         users=users,
-        profiles=SqlProfiles(database, cipher, users),
+        profiles=SqlProfiles(database, cipher, users, fence),
         templates=SqlTemplates(database),
-        log=SqlLog(database, cipher, tenants, users),
+        log=SqlLog(database, cipher, tenants, users, fence),
         snapshots=SqlSnapshots(database),
         checkpoints=SqlCheckpoints(database),
+        privacy=SqlPrivacy(database, cipher, tenants, users, token),
         election=election,
         life=SqlLife(database, clock),
     )

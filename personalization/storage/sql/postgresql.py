@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg2.errors
 import psycopg2.extensions
 import psycopg2.extras
 import sqlalchemy as sa
@@ -32,6 +33,26 @@ _CONNECT = {
 }
 _POOL_SIZE, _POOL_OVERFLOW, _POOL_SECONDS = 10, 10, 5.0
 _PAGE = 1_000
+#: A table up to this many bytes is written anew by a scrub; larger ones are vacuumed in place.
+_REWRITTEN = 64 * 2**20
+#: Tables in which people leave rows, and where the server keeps samples of column values.
+_PERSONAL = (
+    "users",
+    "profiles",
+    "consents",
+    "events",
+    "decisions",
+    "cap_reservations",
+    "checkpoints",
+    "snapshots",
+    "idempotency",
+    "erasures",
+)
+_LEAVES = sa.text(
+    "SELECT quote_ident(c.relname), pg_total_relation_size(c.oid) FROM pg_class c "
+    "LEFT JOIN pg_inherits i ON i.inhrelid = c.oid LEFT JOIN pg_class p ON p.oid = i.inhparent "
+    "WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid) AND coalesce(p.relname, c.relname) = ANY(:names) ORDER BY c.relname"
+)
 
 #: psycopg2 hands out bytea as memoryview; the house wants bytes.
 _BYTES = psycopg2.extensions.new_type(
@@ -141,8 +162,34 @@ class PostgresDatabase(Database):
     def serialise(self, transaction: Transaction) -> None:
         transaction.execute(sa.select(sa.func.pg_advisory_xact_lock(SNAPSHOT_LOCK)))
 
+    def scrub(self) -> str:
+        """A vacuum frees the space of dead rows and leaves their bytes lying in it, so small tables are written anew. That
+        needs the table for itself for a moment: who cannot have it within a second vacuums in place. Samples of column
+        values are taken anew for the same reason."""
+        with available(), self.lone_connection() as connection:
+            connection.exec_driver_sql("SET statement_timeout = 0")
+            connection.exec_driver_sql("SET lock_timeout = '1s'")
+            leaves = connection.execute(_LEAVES, {"names": list(_PERSONAL)}).all()
+            rewritten = [_vacuumed(connection, name, anew=size <= _REWRITTEN) for name, size in leaves]
+            connection.exec_driver_sql("ANALYZE events")  # samples of a partitioned table as a whole
+            rewritten.append(_vacuumed(connection, "pg_catalog.pg_statistic", anew=True))
+        return "rewritten" if all(rewritten) else "vacuumed"
+
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _vacuumed(connection: sa.Connection, table: str, anew: bool) -> bool:
+    """Whether the table was written anew."""
+    if anew:
+        try:
+            connection.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {table}")
+            return True
+        except sa.exc.OperationalError as busy:
+            if not isinstance(busy.orig, psycopg2.errors.LockNotAvailable):
+                raise
+    connection.exec_driver_sql(f"VACUUM (ANALYZE) {table}")
+    return False
 
 
 def _month_of(at: int) -> tuple[int, int]:

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from msgspec import structs
 
-from personalization.errors import Conflict, NotFound
+from personalization.errors import Conflict
 from personalization.profile import Consent, Patterns, PersonalizationProfile
 from personalization.sealing import Cipher, Owner
 from personalization.storage.base import ProfileChange
 from personalization.storage.rules import PROJECTOR, UNREACHABLE, unreachable, withdrawn
 from personalization.storage.sql.engine import AT_MOST, Database, Lookup, Sql, Transaction
+from personalization.storage.sql.fence import Fence
 from personalization.storage.sql.head import Head, locked_head
 from personalization.storage.sql.packing import (
     Declared,
@@ -102,8 +103,9 @@ _NEW = _Stored(0, 0, Consent(), Patterns(), 0)
 class SqlProfiles:
     """A ProfileStore."""
 
-    def __init__(self, database: Database, cipher: Cipher, users: SqlUsers) -> None:
+    def __init__(self, database: Database, cipher: Cipher, users: SqlUsers, fence: Fence) -> None:
         self._database = database
+        self._fence = fence
         self._cipher = cipher
         self._users = users
 
@@ -135,7 +137,11 @@ class SqlProfiles:
         sealed = self._sealed(tenant_id, profiles)
         with self._database.write() as transaction, locked_head(transaction, tenant_id) as head:
             saving = _Saving(transaction, head, _stored(transaction, tenant_id, [p.user_ref for p in profiles]), source, at)
-            saved = [saving.save(profile, attributes) for profile, attributes in zip(profiles, sealed, strict=True)]
+            gone = self._fence.refuses if self._fence.stands(transaction, head) else _nobody
+            saved = [
+                None if gone(tenant_id, profile.user_ref) else saving.save(profile, attributes)
+                for profile, attributes in zip(profiles, sealed, strict=True)
+            ]
             saving.flush()
         return saved
 
@@ -143,10 +149,10 @@ class SqlProfiles:
         owners = self._users.owners(tenant_id, [p.user_ref for p in profiles if p.attributes])
         return [self._seal(owners, profile) if profile.attributes else None for profile in profiles]
 
-    def _seal(self, owners: Mapping[bytes, Owner], profile: PersonalizationProfile) -> bytes:
+    def _seal(self, owners: Mapping[bytes, Owner], profile: PersonalizationProfile) -> bytes | None:
         owner = owners.get(profile.user_ref)
         if owner is None:
-            raise NotFound("user")
+            return self._fence.nothing(profile.tenant_id, profile.user_ref)
         return self._cipher.seal(owner, _ATTRIBUTES, pack(profile.attributes))
 
     def project(self, tenant_id: str, profiles: Sequence[PersonalizationProfile], seq: int, expected: int) -> bool:
@@ -224,6 +230,10 @@ class _Saving:
         if self._changed:
             self._transaction.execute(_SAVE, self._changed)
         self._transaction.insert(consents, self._consents)
+
+
+def _nobody(tenant_id: str, user_ref: bytes) -> bool:
+    return False
 
 
 def add_bare(transaction: Transaction, tenant_id: str, user_refs: Sequence[bytes], at: int) -> None:

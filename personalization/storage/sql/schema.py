@@ -53,12 +53,14 @@ api_keys = sa.Table(
     sa.Index("api_keys_by_revocation", "revoked_at"),
 )
 
-#: Number of the newest row of a tenant's log; its row lock is the lock of everything a tenant writes.
+#: Number of the newest row of a tenant's log; its row lock is the lock of everything a tenant writes. `erased` is the
+#: number of the newest tombstone among them, 0 when nobody left yet.
 log_heads = sa.Table(
     "log_heads",
     metadata,
     _tenant(references=True),
     sa.Column("head", sa.BigInteger, nullable=False),
+    sa.Column("erased", sa.BigInteger, nullable=False, server_default="0"),
 )
 
 users = sa.Table(
@@ -247,16 +249,22 @@ idempotency = sa.Table(
     sa.Index("idempotency_by_end", "expires_at"),
 )
 
-#: Who asked to be forgotten, by the HMAC of the id alone, and how far it has come.
+#: Who asked to be forgotten, by the HMAC of the id alone, and how far it has come. `user_ref` is there while rows may
+#: have to be swept; `lifted_at` says that the id was taken into use afresh.
 erasures = sa.Table(
     "erasures",
     metadata,
     _tenant(),
     sa.Column("erasure_id", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
     sa.Column("id_mac", sa.LargeBinary, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
+    sa.Column("user_ref", sa.LargeBinary),
+    sa.Column("swept", sa.Text, nullable=False),
     sa.Column("requested_at", sa.BigInteger, nullable=False),
     sa.Column("completed_at", sa.BigInteger),
     sa.Column("certificate", sa.Text),
+    sa.Column("lifted_at", sa.BigInteger),
     sa.Index("erasures_by_id", "tenant_id", "id_mac"),
+    sa.Index("erasures_by_status", "status", "requested_at"),
 )

@@ -13,20 +13,23 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from personalization.clock import Clock
-from personalization.errors import MisconfiguredError
+from personalization.errors import MisconfiguredError, StorageUnavailable
 from personalization.storage.sql.engine import Database, Sql, Transaction, abandon, available, renew_after_fork
 from personalization.storage.sql.lock import ProcessLock
 from personalization.storage.sql.packing import read_json, write_json
 
 _READERS = 64
 _MIGRATION_WAIT = 60.0
-#: A larger cache and rarer checkpoints serve the appends, which touch pages at random.
+#: A database up to this many bytes is written anew by a scrub.
+_REWRITTEN = 32 * 2**20
+#: A larger cache and rarer checkpoints serve the appends, which touch pages at random. Deleted bytes become zeros at once.
 _WRITER_PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA cache_size = -65536",
     "PRAGMA temp_store = MEMORY",
+    "PRAGMA secure_delete = ON",
 )
 _READER_PRAGMAS = ("PRAGMA query_only = ON", "PRAGMA cache_size = -4096", "PRAGMA temp_store = MEMORY")
 _BUSY_SECONDS = 10.0
@@ -123,6 +126,24 @@ class SQLiteDatabase(Database):
 
     def serialise(self, transaction: Transaction) -> None:
         """BEGIN IMMEDIATE did it."""
+
+    def scrub(self) -> str:
+        """What was deleted is zeros in its page; what pages keep in their unused middle goes by writing a small database
+        anew. Then the write-ahead log is emptied into the file and cut to nothing."""
+        with available(), self._turn:
+            connection = self._writer = self._writer or self._writers.connect()
+            driver: Any = connection.connection.dbapi_connection
+            rewritten = self.path.stat().st_size <= _REWRITTEN
+            driver.execute("PRAGMA busy_timeout = 1000")  # writers wait meanwhile
+            try:
+                if rewritten:
+                    driver.execute("VACUUM")
+                busy = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            finally:
+                driver.execute(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
+        if busy:
+            raise StorageUnavailable("a reader holds the write-ahead log")
+        return "rewritten" if rewritten else "overwritten"
 
     def close(self) -> None:
         with self._turn:

@@ -37,7 +37,7 @@ class SqlTenants:
             made = self._keys_of(transaction, tenant_id) == keys
             if made:
                 transaction.insert(tenant_configs, [(tenant_id, 0, at, write_json(TenantConfig()))])
-                transaction.insert(log_heads, [(tenant_id, 0)])
+                transaction.insert(log_heads, [(tenant_id, 0, 0)])
         return made
 
     def exists(self, tenant_id: str) -> bool:

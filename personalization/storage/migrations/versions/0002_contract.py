@@ -33,11 +33,17 @@ def upgrade() -> None:
         "erasures",
         sa.Column("tenant_id", sa.Text, nullable=False),
         sa.Column("erasure_id", sa.Text, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
         sa.Column("id_mac", sa.LargeBinary, nullable=False),
         sa.Column("status", sa.Text, nullable=False),
+        sa.Column("user_ref", sa.LargeBinary),
+        sa.Column("swept", sa.Text, nullable=False),
         sa.Column("requested_at", sa.BigInteger, nullable=False),
         sa.Column("completed_at", sa.BigInteger),
         sa.Column("certificate", sa.Text),
+        sa.Column("lifted_at", sa.BigInteger),
         sa.PrimaryKeyConstraint("tenant_id", "erasure_id"),
     )
     op.create_index("erasures_by_id", "erasures", ["tenant_id", "id_mac"])
+    op.create_index("erasures_by_status", "erasures", ["status", "requested_at"])
+    op.add_column("log_heads", sa.Column("erased", sa.BigInteger, nullable=False, server_default="0"))
