@@ -46,8 +46,15 @@ REQUEST_ID_PARAMETER = {
     "X-Request-Id": {"in": "header", "type": "string", "description": "1-128 safe characters; comes back with the answer"}
 }
 IDEMPOTENCY_PARAMETER = {
-    "Idempotency-Key": {"in": "header", "type": "string", "description": "1-256 characters; the decision_id derives from it"}
+    "Idempotency-Key": {
+        "in": "header",
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 256,
+        "description": "1-256 printable characters. The same request again within 24 hours gets the same answer, another body 422",
+    }
 }
+_REPLAYED = {"Idempotency-Replayed": {"description": "true when this answer was given before", "type": "string"}}
 
 
 def _structs() -> list[type[Struct]]:
@@ -102,20 +109,28 @@ def described(
     status: int = 200,
     body: type[Struct] | None = None,
     refusals: tuple[int, ...] = (),
-    headers: Mapping[str, Any] | None = None,
+    repeatable: bool = False,
     also: Mapping[int, type[Struct]] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Describe a handler; stands above its guard, whose permissions, parameters and refusals it adds."""
+    """Describe a handler; stands above its guard, whose permissions, parameters and refusals it adds, and above `once`.
+
+    repeatable : takes an Idempotency-Key without `once`
+    """
 
     def describing(handler: Callable[..., Any]) -> Callable[..., Any]:
         wanted: Guard | None = getattr(handler, "__guard__", None)
-        codes = [*refusals, *(_BODY_REFUSALS if body else ()), *_refusals_of(wanted, body)]
-        responses = {status: _response(status, answer)}
-        responses |= {code: _response(code, kind) for code, kind in (also or {}).items()}
+        once = getattr(handler, "__once__", False)
+        repeats = repeatable or once
+        codes = [*refusals, *(_BODY_REFUSALS if body else ()), *_refusals_of(wanted), *((409,) if once else ())]
+        responses = {code: _response(code, kind, repeats) for code, kind in {status: answer, **(also or {})}.items()}
         responses |= {code: _response(code, answers.Problem) for code in sorted(set(codes)) if code not in responses}
         handler.__apidoc__ = {  # type: ignore[attr-defined]
             "responses": {str(code): response for code, response in responses.items()},
-            "params": {**REQUEST_ID_PARAMETER, **(headers or {}), **_query(wanted.parameters if wanted else {})},
+            "params": {
+                **REQUEST_ID_PARAMETER,
+                **(IDEMPOTENCY_PARAMETER if repeats else {}),
+                **_query(wanted.parameters if wanted else {}),
+            },
             "expect": [MODELS[body.__name__]] if body else [],
             "security": _security(wanted),
             "vendor": {"x-permissions": sorted(wanted.any_of)} if wanted else {},
@@ -125,15 +140,16 @@ def described(
     return describing
 
 
-def _refusals_of(wanted: Guard | None, body: type[Struct] | None) -> tuple[int, ...]:
+def _refusals_of(wanted: Guard | None) -> tuple[int, ...]:
     if wanted is None:
         return ()
     return (401, *((403,) if wanted.any_of else ()), 422, 429, 503)
 
 
-def _response(code: int, kind: type[Struct] | None) -> tuple[str, SchemaModel | None, dict[str, Any]]:
+def _response(code: int, kind: type[Struct] | None, repeats: bool = False) -> tuple[str, SchemaModel | None, dict[str, Any]]:
     model = MODELS[kind.__name__] if kind else None
-    return HTTPStatus(code).phrase, model, {"headers": {**_HEADERS, **_LIMITS, **_EXTRA_HEADERS.get(code, {})}}
+    headers = {**_HEADERS, **_LIMITS, **_EXTRA_HEADERS.get(code, {}), **(_REPLAYED if repeats else {})}
+    return HTTPStatus(code).phrase, model, {"headers": headers}
 
 
 def _query(parameters: Parameters) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from personalization.rest.query import NOTHING, Parameters, read_query
 from personalization.security.access import allowed
 from personalization.security.identity import Credentials, Principal, install_tokens
 from personalization.settings import Settings
-from personalization.storage.base import ApiKeyStore
+from personalization.storage.base import ApiKeyStore, RepeatStore
 from personalization.vocabulary import Permission
 
 R = TypeVar("R", bound=Any)
@@ -34,6 +34,8 @@ class House(Protocol):
 
     @property
     def keys(self) -> ApiKeyStore: ...
+    @property
+    def repeats(self) -> RepeatStore: ...
     @property
     def clock(self) -> Clock: ...
     @property

@@ -40,6 +40,7 @@ from personalization.storage.base import (
     Summary,
 )
 from personalization.storage.counting import MOST_QUALITIES, QUARTER, Arm, DecisionCount, EventCount, summary_of
+from personalization.storage.repeats import MemoryRepeats
 from personalization.storage.rules import (
     ACTIVE,
     DISCARDED,
@@ -73,6 +74,7 @@ def open_memory_storage(cipher: Cipher, token: Callable[[int], bytes] = os.urand
         log=MemoryLog(house),
         snapshots=MemorySnapshots(house),
         checkpoints=MemoryCheckpoints(house),
+        repeats=MemoryRepeats(tenants.exists),
         election=MemoryElection(),
         life=MemoryLife(),
     )

@@ -17,6 +17,7 @@ from personalization.messages import (
 from personalization.security.identity import new_key
 from personalization.settings import DEVELOPMENT, RateLimit, Settings
 from personalization.storage.base import ApiKeyRecord
+from personalization.storage.repeats import MemoryRepeats
 from personalization.vocabulary import PersonalizationTrigger, Role
 
 SECRET = "k" * 40
@@ -198,6 +199,7 @@ class FakeHouse:
         self.clock: Clock = ManualClock(SystemClock().now())
         self.keys = FakeKeys()
         self.services = {name: FakeService(name) for name in ("t1", "t2")}
+        self.repeats = MemoryRepeats(self.tenant_exists)
         self.is_ready = True
 
     def service(self, tenant_id: str) -> FakeService:

@@ -16,6 +16,7 @@ from personalization.storage.sql.log import SqlLog
 from personalization.storage.sql.migration import SqlLife
 from personalization.storage.sql.postgresql import PostgresDatabase
 from personalization.storage.sql.profiles import SqlProfiles
+from personalization.storage.sql.repeats import SqlRepeats
 from personalization.storage.sql.snapshots import SqlCheckpoints, SqlSnapshots
 from personalization.storage.sql.sqlite import SQLiteDatabase
 from personalization.storage.sql.templates import SqlTemplates
@@ -39,6 +40,7 @@ def open_sql_storage(url: str, cipher: Cipher, clock: Clock | None = None, token
         log=SqlLog(database, cipher, tenants, users),
         snapshots=SqlSnapshots(database),
         checkpoints=SqlCheckpoints(database),
+        repeats=SqlRepeats(database, cipher, tenants),
         election=election,
         life=SqlLife(database, clock),
     )
