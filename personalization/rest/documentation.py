@@ -78,10 +78,17 @@ def swagger_schema(schema: Any) -> Any:
         return [swagger_schema(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    plain = {key: swagger_schema(value) for key, value in schema.items() if key not in _UNKNOWN_TO_SWAGGER}
+    plain = {key: swagger_schema(value) for key, value in schema.items() if _known_to_swagger(key, value)}
+    if plain.get("type") == "array":
+        plain.setdefault("items", {})
     if examples := schema.get("examples"):
         plain["example"] = examples[0]
     return {**plain, **_alternatives(schema["anyOf"])} if "anyOf" in schema else plain
+
+
+def _known_to_swagger(key: str, value: Any) -> bool:
+    """It has no null, and no empty list of what is required."""
+    return key not in _UNKNOWN_TO_SWAGGER and not (key == "default" and value is None) and not (key == "required" and value == [])
 
 
 _UNKNOWN_TO_SWAGGER = frozenset({"anyOf", "examples", "propertyNames", "const"})
