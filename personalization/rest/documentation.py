@@ -69,7 +69,19 @@ def _structs() -> list[type[Struct]]:
 
 def components(template: str) -> dict[str, Any]:
     """JSON Schema (2020-12) of every document, referring to each other by `template`."""
-    return msgspec.json.schema_components(_structs(), ref_template=template)[1]
+    found = msgspec.json.schema_components(_structs(), ref_template=template)[1]
+    return {name: {**schema, **_RULES.get(name, {})} for name, schema in found.items()}
+
+
+def _exactly_one(**kinds: str) -> dict[str, Any]:
+    return {"oneOf": [{"required": [name], "properties": {name: {"type": kind}}} for name, kind in kinds.items()]}
+
+
+#: What the structs check across fields and JSON Schema can say.
+_RULES = {
+    "Personalize": _exactly_one(template_id="string", content="object", variants="array"),
+    "Revocation": _exactly_one(token="string", jti="string"),
+}
 
 
 def swagger_schema(schema: Any) -> Any:
@@ -91,7 +103,7 @@ def _known_to_swagger(key: str, value: Any) -> bool:
     return key not in _UNKNOWN_TO_SWAGGER and not (key == "default" and value is None) and not (key == "required" and value == [])
 
 
-_UNKNOWN_TO_SWAGGER = frozenset({"anyOf", "examples", "propertyNames", "const"})
+_UNKNOWN_TO_SWAGGER = frozenset({"anyOf", "oneOf", "examples", "propertyNames", "const"})
 
 
 def _alternatives(choices: list[Any]) -> dict[str, Any]:
@@ -130,7 +142,8 @@ def described(
         repeats = repeatable or once
         codes = [*refusals, *(_BODY_REFUSALS if body else ()), *_refusals_of(wanted), *((409,) if once else ())]
         responses = {code: _response(code, kind, repeats) for code, kind in {status: answer, **(also or {})}.items()}
-        responses |= {code: _response(code, answers.Problem) for code in sorted(set(codes)) if code not in responses}
+        refused = sorted(set(codes) - responses.keys())
+        responses |= {code: _response(code, answers.Problem, repeats) for code in refused}
         handler.__apidoc__ = {  # type: ignore[attr-defined]
             "responses": {str(code): response for code, response in responses.items()},
             "params": {
@@ -155,14 +168,16 @@ def _refusals_of(wanted: Guard | None) -> tuple[int, ...]:
 
 def _response(code: int, kind: type[Struct] | None, repeats: bool = False) -> tuple[str, SchemaModel | None, dict[str, Any]]:
     model = MODELS[kind.__name__] if kind else None
-    headers = {**_HEADERS, **_LIMITS, **_EXTRA_HEADERS.get(code, {}), **(_REPLAYED if repeats else {})}
+    headers = {**_HEADERS, **_LIMITS, **_EXTRA_HEADERS.get(code, {}), **(_REPLAYED if repeats and code < 429 else {})}
+    if repeats and code == 409:
+        headers |= _RETRY
     return HTTPStatus(code).phrase, model, {"headers": headers}
 
 
 def _query(parameters: Parameters) -> dict[str, Any]:
     documents: dict[str, Any] = {}
     for name, each in parameters.items():
-        documents[name] = {"in": "query", "type": each.type, "description": each.description}
+        documents[name] = {"in": "query", "type": each.type, "description": each.description, **each.limits}
         if each.default is not None:
             documents[name]["default"] = each.default
     return documents
@@ -174,16 +189,34 @@ def _security(wanted: Guard | None) -> list[Any]:
     return [{"X-API-Key": []}] if wanted.key_only else SECURITY
 
 
+_ID = {"minLength": 1, "maxLength": 256, "description": "1-256 printable characters, percent-encoded"}
+
+
+def completed(swagger: dict[str, Any]) -> dict[str, Any]:
+    """RESTX's document with what it does not know: what an id in a path may be, and in which media errors come."""
+    for item in swagger["paths"].values():
+        for parameter in item.get("parameters", ()):
+            parameter.update(_ID)
+        for method, operation in item.items():
+            if method != "parameters":
+                operation["produces"] = ["application/json", "application/problem+json"]
+    return swagger
+
+
 def openapi(swagger: Mapping[str, Any]) -> dict[str, Any]:
-    """The same routes as OpenAPI 3.1, with the schemas as JSON Schema says them."""
+    """The same routes as OpenAPI 3.1, with the schemas as JSON Schema says them, and links from an answer to what its ids
+    open."""
+    schemas = components("#/components/schemas/{name}")
+    paths = {path: _path_item(item) for path, item in swagger["paths"].items()}
+    _link(paths, schemas)
     return {
         "openapi": "3.1.0",
         "info": swagger["info"],
         "servers": [{"url": swagger["basePath"]}],
         "tags": swagger["tags"],
-        "paths": {path: _path_item(item) for path, item in swagger["paths"].items()},
+        "paths": paths,
         "components": {
-            "schemas": components("#/components/schemas/{name}"),
+            "schemas": schemas,
             "securitySchemes": {
                 "Bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "X-API-Key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -202,20 +235,47 @@ def _operation(operation: Mapping[str, Any]) -> dict[str, Any]:
     given = operation.get("parameters", [])
     moved = {
         "parameters": [_parameter(p) for p in given if p["in"] != "body"],
-        "responses": {code: _answer(code, response) for code, response in operation["responses"].items()},
+        "responses": {code: _answer(response) for code, response in operation["responses"].items()},
     }
     bodies = [p["schema"] for p in given if p["in"] == "body"]
     if bodies:
         moved["requestBody"] = {"required": True, "content": {"application/json": {"schema": _referring(bodies[0])}}}
-    return {**operation, **moved}
+    kept = {key: value for key, value in operation.items() if key not in ("consumes", "produces")}
+    return kept | moved
+
+
+def _link(paths: Mapping[str, Any], schemas: Mapping[str, Any]) -> None:
+    """Where what is made or changed answers with an id, the operations with that id in their path follow from it."""
+    opened_by: dict[str, list[str]] = {}
+    for item in paths.values():
+        for parameter in item.get("parameters", ()):
+            opened_by.setdefault(parameter["name"], []).extend(o["operationId"] for m, o in item.items() if m != "parameters")
+    for item in paths.values():
+        for method in item.keys() & {"post", "put", "patch"}:
+            for code, response in item[method]["responses"].items():
+                if code < "300" and (links := _links(response, schemas, opened_by)):
+                    response["links"] = links
+
+
+def _links(response: Mapping[str, Any], schemas: Mapping[str, Any], opened_by: Mapping[str, list[str]]) -> dict[str, Any]:
+    schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+    answered = schemas.get(schema.get("$ref", "").rpartition("/")[2], {}).get("properties", {})
+    return {
+        operation: {"operationId": operation, "parameters": {name: f"$response.body#/{name}"}}
+        for name in answered.keys() & opened_by.keys()
+        for operation in sorted(opened_by[name])
+    }
 
 
 def _parameter(parameter: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: parameter[key] for key in ("name", "in", "description", "required") if key in parameter}
-    return {**kept, "schema": {key: parameter[key] for key in ("type", "default") if key in parameter}}
+    kept = {key: parameter[key] for key in _OF_PARAMETERS if key in parameter}
+    return {**kept, "schema": {key: value for key, value in parameter.items() if key not in _OF_PARAMETERS}}
 
 
-def _answer(code: str, response: Mapping[str, Any]) -> dict[str, Any]:
+_OF_PARAMETERS = ("name", "in", "description", "required")
+
+
+def _answer(response: Mapping[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": response["description"]}
     if "headers" in response:
         answer["headers"] = {
@@ -223,7 +283,7 @@ def _answer(code: str, response: Mapping[str, Any]) -> dict[str, Any]:
             for name, header in response["headers"].items()
         }
     if "schema" in response:
-        media = "application/json" if code < "400" else "application/problem+json"
+        media = "application/problem+json" if response["schema"].get("$ref", "").endswith("/Problem") else "application/json"
         answer["content"] = {media: {"schema": _referring(response["schema"])}}
     return answer
 
