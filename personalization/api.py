@@ -36,6 +36,8 @@ def create_api(app: Flask, house: House) -> flask_restx.Api:
     """
     Gate(app, house)
     app.url_map.converters["id"] = IdConverter
+    # An empty id is no id: `/decisions//activate` must not become the decision "activate".
+    app.url_map.merge_slashes = False
     app.wsgi_app = Finishing(EncodedSlashes(app.wsgi_app))  # type: ignore[method-assign]
     app.config.update(RESTX_INCLUDE_ALL_MODELS=True, RESTX_MASK_SWAGGER=False)
     _answer_errors(app)

@@ -17,6 +17,7 @@ from personalization.clock import DAY, SECOND, SystemClock, rfc3339
 from personalization.security.identity import new_key
 from personalization.settings import DEVELOPMENT, Settings
 from personalization.storage.base import ApiKeyRecord
+from tests.api.documents import unnamed
 from tests.api.routes import BODIES, PREFIX, routes
 
 Keys = Callable[..., dict[str, str]]
@@ -71,6 +72,8 @@ def keys(house: House) -> Keys:
 def call(client: FlaskClient, method: str, path: str, headers: dict[str, str], body: Any = None, expect: int = 200) -> Any:
     answer = client.open(PREFIX + path, method=method, headers=headers, json=body)
     assert answer.status_code == expect, (answer.status_code, answer.get_json())
+    document = client.get(f"{PREFIX}/openapi.json").get_json()
+    assert not unnamed(document, method, path, answer.status_code, answer.get_json()), path
     return answer.get_json()
 
 
