@@ -245,12 +245,13 @@ class TemplatePage(Struct):
 
 
 class VariantPreview(Struct):
-    """content is null when variables are missing."""
+    """content is null when variables are missing or it could not be rendered, as failure then says."""
 
     variant_id: str
     language: str
     content: dict[str, str] | None
     missing_variables: list[str]
+    failure: str | None
     quality_score: Probability
     quality_reasons: list[str]
 

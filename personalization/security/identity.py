@@ -341,6 +341,9 @@ def _expect_standing(record: KeyRecord, now: int) -> None:
 def _expect_types(claims: Mapping[str, Any]) -> None:
     if not all(isinstance(claims[name], str) for name in ("sub", "tenant_id", "jti", "iss")):
         raise Unauthenticated("sub, tenant_id, jti and iss of the token must be strings")
+    # PostgreSQL takes no NUL, and no id of ours holds one.
+    if not all(str(claims.get(name, "")).isprintable() for name in ("sub", "tenant_id", "jti", "key_id")):
+        raise Unauthenticated("sub, tenant_id and jti of the token must be printable")
     if not all(type(claims[name]) in (int, float) for name in ("exp", "iat")):
         raise Unauthenticated("exp and iat of the token must be numbers")
     roles = claims["roles"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -44,6 +45,11 @@ class Route(NamedTuple):
         for name, value in (("user_id", "u"), ("template_id", "t"), ("decision_id", "d1"), ("model_id", "m1"), ("key_id", "k")):
             filled = filled.replace(f"<id:{name}>", value)
         return PREFIX + filled
+
+    def with_id(self, encoded: str) -> Iterator[str]:
+        """The path once for each of its ids, which stands there as given."""
+        for found in re.finditer(r"<id:\w+>", self.rule):
+            yield PREFIX + re.sub(r"<id:\w+>", "u", self.rule[: found.start()]) + encoded + self.rule[found.end() :]
 
     @property
     def body(self) -> Any:
