@@ -158,6 +158,14 @@ def test_a_bad_template_says_which_text_and_why(client: FlaskClient, keys: Keys)
     assert problem["errors"][0]["field"] == "content.subject"
 
 
+def test_a_preview_that_cannot_be_rendered_says_why(client: FlaskClient, keys: Keys) -> None:
+    endless = {"variant_id": "a", "content": {"en": {"text": "{% for i in (1..1000000000) %}x{% endfor %}"}}}
+    call(client, "POST", "/personalization/templates", keys(), {"template_id": "t", "variants": [endless]}, expect=201)
+    shown = call(client, "POST", "/personalization/templates/t/preview", keys(), {})["variants"][0]
+    assert (shown["content"], shown["missing_variables"]) == (None, [])
+    assert "loops turn too often" in shown["failure"]
+
+
 def test_learning_reaches_decisions_within_a_second_in_a_running_house(client: FlaskClient, house: House, keys: Keys) -> None:
     key = keys()
     call(client, "POST", "/personalization/templates", key, OFFER, expect=201)

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +44,17 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
         app_env=DEVELOPMENT, database_url=f"sqlite:///{folder}/p.db", state_dir=Path(folder), rate_limit=RateLimit(1_000_000, 1)
     )
     house = build_house(config, SystemClock())
-    house.storage.tenants.create("acme", house.clock.now())
     yield create_app(house=house)
     house.close()
 
 
-def fresh_key(app: Flask) -> dict[str, str]:
+def fresh_key(app: Flask, tenant_id: str = "acme") -> dict[str, str]:
     house, key = app.extensions["personalization"], new_key()
+    house.storage.tenants.create(tenant_id, house.clock.now())
     house.keys.add(
-        ApiKeyRecord(key_id=key.key_id, tenant_id="acme", role="admin", name="t", digest=key.digest, created_at=house.clock.now())
+        ApiKeyRecord(
+            key_id=key.key_id, tenant_id=tenant_id, role="admin", name="t", digest=key.digest, created_at=house.clock.now()
+        )
     )
     return {"X-API-Key": key.api_key}
 
@@ -122,7 +125,7 @@ def left_out(case: schemathesis.Case) -> list[Any]:
     return [SAID_IN_WORDS, *([negative_data_rejection] if case.operation.label in JUDGED_BY_ROW else [])]
 
 
-@pytest.mark.parametrize("examples", [20, pytest.param(300, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [10, pytest.param(120, marks=pytest.mark.long)])
 @pytest.mark.parametrize("mode", GenerationMode)
 def test_every_route_keeps_to_its_document(document: Any, mode: GenerationMode, examples: int) -> None:
     for operation in operations(document):
@@ -147,14 +150,15 @@ def test_a_missing_or_wrong_credential_opens_no_route(strangers_document: Any, s
         assert statuses[401] or not guarded, operation.label
 
 
-@pytest.mark.parametrize("examples", [30, pytest.param(500, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [30, pytest.param(200, marks=pytest.mark.long)])
 def test_what_one_answer_leads_to_keeps_to_the_document_too(app: Flask, document: Any, examples: int) -> None:
     answered: Counter[tuple[str, int]] = Counter()
+    lands = count(1)
 
     class Journey(document.as_state_machine()):  # type: ignore[misc]
         def setup(self) -> None:
-            # A journey may end the very key it travels with.
-            self.key = fresh_key(app)
+            # In a land of its own, so that the same steps find the same things; it may end the very key it travels with.
+            self.key = fresh_key(app, f"land-{next(lands)}")
 
         def get_call_kwargs(self, case: schemathesis.Case) -> dict[str, Any]:
             return {"headers": self.key}
