@@ -43,7 +43,7 @@ class EncodedSlashes:
         self._app = app
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if not environ["PATH_INFO"].isascii():
+        if not environ.get("PATH_INFO", "").isascii():
             environ["PATH_INFO"] = _unmistakable(environ["PATH_INFO"])
         sent: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
         if "%2" in sent:
