@@ -8,7 +8,8 @@ __all__ = ["on_starting", "post_worker_init"]
 _settings = settings_from()
 
 bind = f"0.0.0.0:{_settings.port}"
-worker_class = "gthread"
+# gthread, with refusals of its own as problem documents.
+worker_class = "personalization.rest.transport.ProblemWorker"
 # More threads than the admission limit, so that excess is answered with 503 instead of waiting unseen.
 threads = 64
 if _settings.sqlite:

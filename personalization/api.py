@@ -16,7 +16,7 @@ from jwt.exceptions import PyJWTError
 from personalization import telemetry
 from personalization.rest import ai, insights, management, personalization, privacy
 from personalization.rest.answering import Finishing, answer
-from personalization.rest.documentation import AUTHORIZATIONS, MODELS, SECURITY, openapi
+from personalization.rest.documentation import AUTHORIZATIONS, MODELS, SECURITY, completed, openapi
 from personalization.rest.guards import Gate, Guard, House, admitted
 from personalization.rest.paths import EncodedSlashes, IdConverter
 from personalization.rest.problems import problem
@@ -36,6 +36,8 @@ def create_api(app: Flask, house: House) -> flask_restx.Api:
     """
     Gate(app, house)
     app.url_map.converters["id"] = IdConverter
+    # An empty id is no id: `/decisions//activate` must not become the decision "activate".
+    app.url_map.merge_slashes = False
     app.wsgi_app = Finishing(EncodedSlashes(app.wsgi_app))  # type: ignore[method-assign]
     app.config.update(RESTX_INCLUDE_ALL_MODELS=True, RESTX_MASK_SWAGGER=False)
     _answer_errors(app)
@@ -59,6 +61,14 @@ class Api(flask_restx.Api):  # type: ignore[misc]
 
     def error_router(self, original_handler: Callable[[Exception], Any], e: Exception) -> Any:
         return original_handler(e)
+
+    @property
+    def __schema__(self) -> dict[str, Any]:
+        if self._completed is None:
+            self._completed = completed(super().__schema__)
+        return self._completed
+
+    _completed: dict[str, Any] | None = None
 
 
 def _mounted(app: Flask) -> Api:

@@ -39,7 +39,7 @@ from personalization.sealing import Cipher
 from personalization.security.cipher import EnvelopeCipher, PlainCipher
 from personalization.service import PersonalizationService
 from personalization.settings import DEVELOPMENT, MINIMUM_SECRET_BYTES, Settings, settings_from
-from personalization.storage.base import ApiKeyStore, RevocationStore, Storage
+from personalization.storage.base import ApiKeyStore, RepeatStore, RevocationStore, Storage
 from personalization.storage.memory import open_memory_storage
 from personalization.storage.sql.lock import ProcessLock
 from personalization.storage.sql.open import open_sql_storage
@@ -86,6 +86,10 @@ class House:
     @property
     def keys(self) -> ApiKeyStore:
         return self.storage.keys
+
+    @property
+    def repeats(self) -> RepeatStore:
+        return self.storage.repeats
 
     @property
     def revocations(self) -> RevocationStore:

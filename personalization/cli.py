@@ -72,7 +72,7 @@ def _gunicorn_options(settings: Settings) -> list[str]:
     said = {
         "--config": "python:personalization.draining",
         "--bind": f"0.0.0.0:{settings.port}",
-        "--worker-class": "gthread",
+        "--worker-class": "personalization.rest.transport.ProblemWorker",
         "--threads": "64",
         "--timeout": "60",
         "--graceful-timeout": "30",

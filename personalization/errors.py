@@ -9,6 +9,7 @@ PersonalizationError
 │   └── MissingVariables        no variant has all its variables
 ├── NotFound                    unknown id, or another tenant's (404)
 ├── Conflict                    version conflict, or an id used for something else (409)
+│   └── StillRunning            the first request of an Idempotency-Key is under way (409)
 ├── Erased                      the person was erased; only a new profile starts them afresh (409)
 ├── KeyReused                   an Idempotency-Key with another body (422)
 ├── Unauthenticated             no or bad credential (401)
@@ -114,6 +115,14 @@ class NotFound(PersonalizationError):
 
 class Conflict(PersonalizationError):
     status, title = 409, "Conflict"
+
+
+class StillRunning(Conflict):
+    title = "Still running"
+    retry_after = 1
+
+    def __init__(self) -> None:
+        super().__init__("The first request with this Idempotency-Key is still running; repeat it in 1 s for its answer.")
 
 
 class Erased(PersonalizationError):

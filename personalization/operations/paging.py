@@ -11,6 +11,8 @@ from personalization.errors import Invalid
 
 T = TypeVar("T")
 
+_FOREIGN = "is none of ours; take next_cursor of the page before"
+
 
 def cursor_of(key: str) -> str:
     return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
@@ -21,9 +23,12 @@ def key_of(cursor: str | None) -> str:
     if not cursor:
         return ""
     try:
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        key = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except (binascii.Error, ValueError) as wrong:
-        raise Invalid.field("cursor", "is none of ours; take next_cursor of the page before") from wrong
+        raise Invalid.field("cursor", _FOREIGN) from wrong
+    if not key.isprintable():
+        raise Invalid.field("cursor", _FOREIGN)
+    return key
 
 
 def number_of(cursor: str | None) -> int | None:
@@ -32,7 +37,7 @@ def number_of(cursor: str | None) -> int | None:
     if not key:
         return None
     if not key.isascii() or not key.isdigit() or len(key) > 18:
-        raise Invalid.field("cursor", "is none of ours; take next_cursor of the page before")
+        raise Invalid.field("cursor", _FOREIGN)
     return int(key)
 
 

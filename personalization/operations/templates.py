@@ -10,7 +10,7 @@ from personalization.clock import Clock, rfc3339, zone
 from personalization.content.locales import canonical_language, choose_locale
 from personalization.content.quality import quality, static_quality
 from personalization.content.templates import compile_content
-from personalization.errors import Invalid, MissingVariables, NotFound
+from personalization.errors import Invalid, MissingVariables, NotFound, RenderingFailed
 from personalization.operations.configuration import Configuration
 from personalization.operations.paging import key_of, number_of, page
 from personalization.operations.profiles import Profiles
@@ -80,18 +80,22 @@ class Templates:
             compiled = compile_content(variant.content[locale], f"variants.{variant.variant_id}.content.{locale}")
             judged = quality(static_quality(compiled, locale, language, map(config.channel, channels)), compiled, values)
             missing: list[str] = []
+            failure: str | None = None
             try:
                 content: Mapping[str, str] | None = compiled.render(
                     values, locale=locale, zone=place, now=self._clock.now(), currency=config.currency
                 )
             except MissingVariables as absent:
                 content, missing = None, list(absent.names)
+            except RenderingFailed as failed:
+                content, failure = None, failed.detail
             items.append(
                 {
                     "variant_id": variant.variant_id,
                     "language": locale,
                     "content": content,
                     "missing_variables": missing,
+                    "failure": failure,
                     "quality_score": judged.score,
                     "quality_reasons": list(judged.reasons),
                 }

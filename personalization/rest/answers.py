@@ -80,6 +80,7 @@ class Contribution(Struct):
 
 class Constraint(Struct):
     name: str
+    channel: Annotated[str, Meta(description="* for all")]
     binding: bool
     retry_at: Time | None
 
@@ -87,6 +88,15 @@ class Constraint(Struct):
 class Counterfactual(Struct, rename={"if_": "if"}):
     if_: str
     then: str
+
+
+class Shadow(Struct):
+    """What the policy drew where the baseline was returned instead."""
+
+    action: Action
+    variant_id: str
+    channel: str
+    timing: Time | None
 
 
 class Explanation(Struct):
@@ -119,7 +129,7 @@ class Decision(Struct):
     optimal_timing: Annotated[str, Meta(description="RFC 3339 in the user's zone")] | None
     strategies_applied: list[str]
     personalization_level: ServiceLevel
-    quality_score: Probability
+    quality_score: Annotated[Probability | None, Meta(description="Of the chosen variant; null when nothing is sent")]
     confidence_score: Probability
     predicted_engagement: PredictedEngagement
     propensity: Propensity
@@ -129,10 +139,12 @@ class Decision(Struct):
     fallback_reason: FallbackReason | None
     cache_hit: bool
     processing_time_ms: float
+    shadow: Shadow | None = None
     explanation: Annotated[Explanation, Meta(description="With explain")] | None = None
 
 
 class RecordedDecision(Decision, kw_only=True):
+    status: Annotated[str, Meta(description="active, inactive or discarded")]
     inputs_digest: str | None = None
     replay: Annotated[Replay, Meta(description="With replay=true")] | None = None
 
@@ -171,6 +183,7 @@ class PredictiveScores(Struct):
 
 
 class ProfileMetadata(Struct):
+    created_at: Time
     last_updated: Time
     confidence_level: Probability
     data_quality_score: Probability
@@ -232,12 +245,13 @@ class TemplatePage(Struct):
 
 
 class VariantPreview(Struct):
-    """content is null when variables are missing."""
+    """content is null when variables are missing or it could not be rendered, as failure then says."""
 
     variant_id: str
     language: str
     content: dict[str, str] | None
     missing_variables: list[str]
+    failure: str | None
     quality_score: Probability
     quality_reasons: list[str]
 
@@ -288,7 +302,20 @@ class PreferencesDocument(Struct):
 
 class TimelineItem(Struct):
     at: Time
-    kind: Annotated[str, Meta(description="decision, event, profile or consent")]
+    kind: Annotated[str, Meta(description="decision, event, profile or consent; what else there is depends on it")]
+    decision_id: str | None = None
+    template_id: str | None = None
+    channel: str | None = None
+    action: Action | None = None
+    mode: Mode | None = None
+    reason: Annotated[Suppression, Meta(description="Of a decision not to send")] | None = None
+    slot_at: Time | None = None
+    type: Annotated[str, Meta(description="Of an event")] | None = None
+    name: str | None = None
+    value: float | None = None
+    currency: str | None = None
+    version: int | None = None
+    source: str | None = None
 
 
 class Timeline(Struct):
@@ -297,6 +324,7 @@ class Timeline(Struct):
 
 
 class Revenue(Struct):
+    total: float
     attributed: float
     incremental: float | None
     currency: str
@@ -320,7 +348,9 @@ class Latency(Struct):
     p99: float | None
 
 
-class Overview(Struct):
+class Overview(Struct, rename={"from_": "from"}):
+    from_: Time
+    to: Time
     decisions: int
     sends: int
     suppressions: dict[str, int]
@@ -359,6 +389,7 @@ class BehaviorFinding(Struct):
     evidence: float
     implication: str
     patterns: list[Any]
+    stage: Annotated[str, Meta(description="Of lifecycle")] | None = None
 
 
 class BehaviorAnalysis(Struct):

@@ -71,9 +71,9 @@ def request_of(tenant_id: str, document: Any, idempotency_key: str | None = None
     )
 
 
-def request_or_refusal(tenant_id: str, document: Any) -> PersonalizationRequest | Invalid:
+def request_or_refusal(tenant_id: str, document: Any, idempotency_key: str | None = None) -> PersonalizationRequest | Invalid:
     try:
-        return request_of(tenant_id, document)
+        return request_of(tenant_id, document, idempotency_key)
     except Invalid as refusal:
         return refusal
 

@@ -23,7 +23,7 @@ from personalization.security.access import allowed
 from personalization.security.identity import Credentials, Principal, install_tokens
 from personalization.security.tokens import token_reader
 from personalization.settings import Settings
-from personalization.storage.base import ApiKeyStore, RevocationStore
+from personalization.storage.base import ApiKeyStore, RepeatStore, RevocationStore
 from personalization.vocabulary import Permission
 
 R = TypeVar("R", bound=Any)
@@ -36,6 +36,8 @@ class House(Protocol):
 
     @property
     def keys(self) -> ApiKeyStore: ...
+    @property
+    def repeats(self) -> RepeatStore: ...
     @property
     def revocations(self) -> RevocationStore: ...
     @property

@@ -34,7 +34,7 @@ class PreferencesResource(Resource):  # type: ignore[misc]
         """Declared preferences, and what behaviour says beside them."""
         return answer(call.service.preferences(user_id))
 
-    @described(answers.PreferencesDocument, body=schemas.Preferences, refusals=(409,))
+    @described(answers.PreferencesDocument, body=schemas.Preferences, refusals=(404, 409))
     @guard(Permission.UPDATE_PREFERENCES)
     def put(self, call: Call, user_id: str) -> Response:
         """Replace some preference sections, and say what led to it."""

@@ -15,6 +15,7 @@ from personalization.rest.answering import answer, nothing
 from personalization.rest.documentation import described
 from personalization.rest.guards import Call, guard, house
 from personalization.rest.query import PAGE
+from personalization.rest.repeats import once
 from personalization.security.identity import TOKEN_LIFETIME, new_key
 from personalization.storage.base import ApiKeyRecord
 from personalization.vocabulary import Permission
@@ -93,9 +94,10 @@ class ApiKeysResource(Resource):  # type: ignore[misc]
 
     @described(answers.CreatedApiKey, status=201, body=schemas.NewApiKey)
     @guard(Permission.ADMINISTER)
-    def post(self, call: Call) -> Response:
-        """Make a key; its secret is shown this once."""
-        record, api_key = _fresh_key(call, schemas.read(schemas.NewApiKey, call.body()))
+    @once()
+    def post(self, call: Call, document: Any) -> Response:
+        """Make a key; its secret is shown this once (to a repeated Idempotency-Key once more)."""
+        record, api_key = _fresh_key(call, schemas.read(schemas.NewApiKey, document))
         call.house.keys.add(record)
         return answer({**_key_document(record), "api_key": api_key}, 201)
 

@@ -1,7 +1,8 @@
-"""Ids in paths may hold any printable character, an encoded slash included."""
+"""Ids in paths may hold any printable character, an encoded slash included; bytes that are no UTF-8 make none."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
@@ -14,7 +15,9 @@ from personalization.rest.answering import WSGI
 # WSGI decodes the path before it is split. An encoded slash travels as this character, which no id may hold
 # (private use, so not printable).
 _SLASH = "\ue000"
-_SLASH_ENCODED = quote(_SLASH)
+_SLASH_SENT = _SLASH.encode().decode("latin-1")
+_STRAY = re.compile("[\ud800-\udfff]")
+_URI = "%/:@!$&'()*+,;=~"
 
 
 class IdConverter(BaseConverter):
@@ -33,12 +36,15 @@ class IdConverter(BaseConverter):
 
 
 class EncodedSlashes:
-    """WSGI middleware that keeps `%2F` apart from `/`, where the server tells the path as it was sent."""
+    """WSGI middleware that keeps `%2F` apart from `/`, where the server tells the path as it was sent, and makes what no id
+    may hold of bytes that are not UTF-8, which Werkzeug would replace by a printable character."""
 
     def __init__(self, app: WSGI) -> None:
         self._app = app
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if not environ.get("PATH_INFO", "").isascii():
+            environ["PATH_INFO"] = _unmistakable(environ["PATH_INFO"])
         sent: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
         if "%2" in sent:
             path = sent.partition("?")[0]
@@ -48,6 +54,13 @@ class EncodedSlashes:
 
 
 def _decoded(path: str, environ: dict[str, Any]) -> str:
-    marked = path.replace("%2F", _SLASH_ENCODED).replace("%2f", _SLASH_ENCODED)
-    decoded = unquote_to_bytes(marked).decode("latin-1")
+    plain = path if path.isascii() else quote(path, safe=_URI, encoding="latin-1")
+    pieces = [unquote_to_bytes(piece).decode("latin-1") for piece in plain.replace("%2f", "%2F").split("%2F")]
+    decoded = _SLASH_SENT.join(_unmistakable(piece) for piece in pieces)
     return decoded.removeprefix(environ.get("SCRIPT_NAME", "")) if decoded.startswith("/") else environ["PATH_INFO"]
+
+
+def _unmistakable(path: str) -> str:
+    """A WSGI path with NUL for every byte that is not UTF-8, and for a character that would pass for an encoded slash."""
+    text = path.encode("latin-1").decode(errors="surrogateescape").replace(_SLASH, "\0")
+    return _STRAY.sub("\0", text).encode().decode("latin-1")

@@ -23,10 +23,11 @@ from personalization.rest.conversion import (
     request_or_refusal,
     template_of,
 )
-from personalization.rest.documentation import IDEMPOTENCY_PARAMETER, described
+from personalization.rest.documentation import described
 from personalization.rest.guards import Call, guard
 from personalization.rest.problems import presentable, problem_document
 from personalization.rest.query import PAGE, REPLAY, VERSION
+from personalization.rest.repeats import REPLAYED, item_keys, keep_nothing, once, passing
 from personalization.rest.strict import BULK
 from personalization.vocabulary import Permission
 
@@ -35,25 +36,32 @@ namespace = Namespace("personalization", description="Profiles, templates, decis
 
 @namespace.route("/personalize")
 class PersonalizeResource(Resource):  # type: ignore[misc]
-    @described(answers.Decision, body=schemas.Personalize, refusals=(404, 409), headers=IDEMPOTENCY_PARAMETER)
+    @described(answers.Decision, body=schemas.Personalize, refusals=(404, 409), repeatable=True)
     @guard(Permission.PERSONALIZE, hot=True)
     def post(self, call: Call) -> Response:
         """Decide whether to send, what to say, on which channel, and when."""
         wanted = request_of(call.tenant_id, call.body(), call.idempotency_key())
-        return answer(call.service.personalize(wanted).document)
+        decided = call.service.personalize(wanted)
+        repeated = wanted.idempotency_key is not None and not decided.created
+        return answer(decided.document, headers=REPLAYED if repeated else None)
 
 
 @namespace.route("/batch")
 class BatchResource(Resource):  # type: ignore[misc]
     @described(answers.BatchAnswer, body=schemas.Batch)
     @guard(Permission.PERSONALIZE, hot=True)
-    def post(self, call: Call) -> Response:
+    @once(BULK)
+    def post(self, call: Call, document: Any) -> Response:
         """Decide for up to 1,000 requests; a bad one becomes its own problem."""
-        given = items(call.body(BULK), "requests")
+        given = items(document, "requests")
         call.charge_items(len(given))
         tenant_id = call.tenant_id
-        decided = call.service.personalize_many([request_or_refusal(tenant_id, each) for each in given])
-        return answer({"results": [_row(each) for each in decided]})
+        keys = item_keys(call, document, len(given))
+        asked = [request_or_refusal(tenant_id, each, key) for each, key in zip(given, keys, strict=True)]
+        rows = [_row(each) for each in call.service.personalize_many(asked)]
+        if any(passing(row["status"]) for row in rows):
+            keep_nothing(call)
+        return answer({"results": rows})
 
 
 @namespace.route("/decisions/<id:decision_id>")
@@ -101,9 +109,10 @@ class EventsResource(Resource):  # type: ignore[misc]
 class ProfilesResource(Resource):  # type: ignore[misc]
     @described(answers.ProfileResults, body=schemas.Profiles)
     @guard(Permission.UPDATE_PREFERENCES, hot=True)
-    def post(self, call: Call) -> Response:
+    @once(BULK)
+    def post(self, call: Call, document: Any) -> Response:
         """Put up to 1,000 profiles; a bad one is reported in its row."""
-        given = items(call.body(BULK), "profiles")
+        given = items(document, "profiles")
         call.charge_items(len(given))
         return answer({"results": call.service.put_profiles([profile_row(each) for each in given])})
 
@@ -141,9 +150,10 @@ class TemplatesResource(Resource):  # type: ignore[misc]
 
     @described(answers.TemplateDocument, status=201, body=schemas.NewTemplate, refusals=(409,))
     @guard(Permission.MANAGE_TEMPLATES)
-    def post(self, call: Call) -> Response:
+    @once()
+    def post(self, call: Call, document: Any) -> Response:
         """Make a template."""
-        return answer(call.service.create_template(new_template(call.body())), 201)
+        return answer(call.service.create_template(new_template(document)), 201)
 
 
 @namespace.route("/templates/<id:template_id>")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -15,12 +16,13 @@ from personalization.errors import FieldError, Invalid
 
 @dataclass(frozen=True)
 class Parameter:
-    """read: the value of the text, or ValueError with the sentence for the caller. type: as Swagger has it."""
+    """read: the value of the text, or ValueError with the sentence for the caller. type, limits: as Swagger has it."""
 
     read: Callable[[str], Any]
     description: str
     type: str = "string"
     default: Any = None
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
 
 Parameters = Mapping[str, Parameter]
@@ -67,7 +69,10 @@ def _boolean(text: str) -> bool:
 
 def _instant(text: str) -> int:
     # A plus that nobody encoded reaches us as a space.
-    at = instant(text.replace(" ", "+"))
+    written = text.replace(" ", "+")
+    if not _RFC3339.fullmatch(written):
+        raise ValueError("must be an RFC 3339 time with offset, like 2026-11-23T10:00:00Z")
+    at = instant(written)
     if not _EARLIEST <= at < _LATEST:
         raise ValueError("must lie between the years 1900 and 2500")
     return at
@@ -77,18 +82,24 @@ def _zone(text: str) -> str:
     return zone(text).key
 
 
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})", re.ASCII
+)
+_DATE_TIME = {"format": "date-time"}
 _EARLIEST, _LATEST = instant("1900-01-01T00:00:00Z"), instant("2500-01-01T00:00:00Z")
 
 NOTHING: Parameters = MappingProxyType({})
 PAGE: Parameters = {
-    "limit": Parameter(_limit, "How many at most, 1-200", "integer", 50),
-    "cursor": Parameter(_cursor, "next_cursor of the answer before"),
+    "limit": Parameter(_limit, "How many at most", "integer", 50, {"minimum": 1, "maximum": 200}),
+    "cursor": Parameter(_cursor, "next_cursor of the answer before", limits={"minLength": 1, "maxLength": 1024}),
 }
-VERSION: Parameters = {"version": Parameter(_version, "Which version; the newest by default", "integer")}
+VERSION: Parameters = {
+    "version": Parameter(_version, "Which version; the newest by default", "integer", limits={"minimum": 1, "maximum": 999_999_999})
+}
 REPLAY: Parameters = {"replay": Parameter(_boolean, "Recompute the decision and compare", "boolean", False)}
 PREDICTIONS: Parameters = {"include_predictions": Parameter(_boolean, "With the models' forecasts", "boolean", True)}
 PERIOD: Parameters = {
-    "from": Parameter(_instant, "From then on, RFC 3339 with offset"),
-    "to": Parameter(_instant, "Until before then, RFC 3339 with offset"),
-    "timezone": Parameter(_zone, "IANA time zone of the series' days"),
+    "from": Parameter(_instant, "From then on, RFC 3339 with offset", limits=_DATE_TIME),
+    "to": Parameter(_instant, "Until before then, RFC 3339 with offset", limits=_DATE_TIME),
+    "timezone": Parameter(_zone, "IANA time zone of the series' days", limits={"minLength": 1, "maxLength": 64}),
 }

@@ -30,6 +30,8 @@ _UNSURE = object()
 _decode, _encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CHUNK = 64 * 1024
+# Python reads no number of thousands of digits, and no body is that long.
+_LENGTH_DIGITS, _ENDLESS = 18, 10**18
 
 
 class Stream(Protocol):
@@ -120,15 +122,15 @@ def _read(environ: Mapping[str, Any], limit: int) -> bytes:
 def _length(declared: str) -> int:
     if not (declared.isascii() and declared.isdigit()):
         raise Unparsable("its Content-Length is not a number")
-    return int(declared)
+    return int(declared[-_LENGTH_DIGITS:]) if declared[:-_LENGTH_DIGITS].strip("0") == "" else _ENDLESS
 
 
 def _read_declared(stream: Stream, length: int, limit: int) -> bytes:
     if length > limit:
         raise TooLarge("A body", limit, "bytes")
-    data = stream.read(length)
+    data = _some(stream, length)
     while len(data) < length:
-        more = stream.read(length - len(data))
+        more = _some(stream, length - len(data))
         if not more:
             raise Unparsable("it ended before its Content-Length")
         data += more
@@ -137,12 +139,20 @@ def _read_declared(stream: Stream, length: int, limit: int) -> bytes:
 
 def _read_to_end(stream: Stream, limit: int) -> bytes:
     chunks, size = [], 0
-    while chunk := stream.read(min(_CHUNK, limit + 1 - size)):
+    while chunk := _some(stream, min(_CHUNK, limit + 1 - size)):
         chunks.append(chunk)
         size += len(chunk)
         if size > limit:
             raise TooLarge("A body", limit, "bytes")
     return b"".join(chunks)
+
+
+def _some(stream: Stream, size: int) -> bytes:
+    """Every server has errors of its own for a body that is badly chunked or breaks off; all are the caller's."""
+    try:
+        return stream.read(size)
+    except Exception as broken:
+        raise Unparsable("it could not be received whole") from broken
 
 
 def _text(data: bytes) -> str:

@@ -521,6 +521,44 @@ class Election(Protocol):
     def release(self) -> None: ...
 
 
+# -- repeated requests -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What became of a key. claimed: it is ours until settled or released. repeated: its request is answered, `answer` holds
+    what it was answered with. running: its request is under way. reused: it came with another body."""
+
+    status: str
+    answer: bytes | None = None
+
+
+CLAIMED, RUNNING, REUSED = "claimed", "running", "reused"
+
+
+class RepeatStore(Protocol):
+    """What requests with an Idempotency-Key were answered, sealed with the tenant's key. `key` names principal, route and
+    key; of key and body only MACs are kept. Of many claims of one key at once one is CLAIMED."""
+
+    def claim(self, tenant_id: str, key: str, body: bytes, at: int, stale: int, ends: int) -> Claim:
+        """Take the key until `ends`. A row that ended by `at`, or is still unanswered and was claimed by `stale`, whose
+        process has died, is taken over whatever its body was. Prunes too, once in a while. Raises NotFound without the
+        tenant."""
+        ...
+
+    def settle(self, tenant_id: str, key: str, at: int, answer: bytes) -> bool:
+        """Keep the answer for the claim of instant `at`. False when somebody else has taken it over since."""
+        ...
+
+    def release(self, tenant_id: str, key: str, at: int) -> bool:
+        """Give an unanswered claim of instant `at` back, as if it had never been. False when it is not ours."""
+        ...
+
+    def prune(self, at: int) -> int:
+        """Delete every tenant's rows that ended by `at`; how many."""
+        ...
+
+
 # -- all together ----------------------------------------------------------------------------------------------------
 
 
@@ -554,5 +592,6 @@ class Storage:
     snapshots: SnapshotStore
     checkpoints: CheckpointStore
     privacy: PrivacyStore
+    repeats: RepeatStore
     election: Election
     life: Life

@@ -45,6 +45,7 @@ from personalization.storage.base import (
 )
 from personalization.storage.counting import MOST_QUALITIES, QUARTER, Arm, DecisionCount, EventCount, summary_of
 from personalization.storage.memory_privacy import MemoryPrivacy, user_mac
+from personalization.storage.memory_repeats import MemoryRepeats
 from personalization.storage.memory_revocations import MemoryRevocations
 from personalization.storage.rules import (
     ACTIVE,
@@ -82,6 +83,7 @@ def open_memory_storage(cipher: Cipher, token: Callable[[int], bytes] = os.urand
         snapshots=MemorySnapshots(house),
         checkpoints=MemoryCheckpoints(house),
         privacy=MemoryPrivacy(house, cipher, token),
+        repeats=MemoryRepeats(tenants.exists),
         election=MemoryElection(),
         life=MemoryLife(),
     )

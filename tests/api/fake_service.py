@@ -18,6 +18,7 @@ from personalization.messages import (
 from personalization.security.identity import new_key
 from personalization.settings import DEVELOPMENT, RateLimit, Settings
 from personalization.storage.base import ApiKeyRecord
+from personalization.storage.memory_repeats import MemoryRepeats
 from personalization.storage.memory_revocations import MemoryRevocations
 from personalization.vocabulary import PersonalizationTrigger, Role
 
@@ -231,6 +232,7 @@ class FakeHouse:
         self.revocations = MemoryRevocations()
         self.outside: dict[str, bytes] = {}
         self.services = {name: FakeService(name) for name in ("t1", "t2")}
+        self.repeats = MemoryRepeats(self.tenant_exists)
         self.is_ready = True
 
     def service(self, tenant_id: str) -> FakeService:

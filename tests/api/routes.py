@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -51,6 +52,11 @@ class Route(NamedTuple):
         ):
             filled = filled.replace(f"<id:{name}>", value)
         return PREFIX + filled
+
+    def with_id(self, encoded: str) -> Iterator[str]:
+        """The path once for each of its ids, which stands there as given."""
+        for found in re.finditer(r"<id:\w+>", self.rule):
+            yield PREFIX + re.sub(r"<id:\w+>", "u", self.rule[: found.start()]) + encoded + self.rule[found.end() :]
 
     @property
     def body(self) -> Any:

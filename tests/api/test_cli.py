@@ -141,7 +141,7 @@ def test_migrate_brings_the_schema_to_head(capsys: pytest.CaptureFixture[str]) -
 
 def test_gunicorn_takes_the_working_directorys_file_or_what_it_would_say(tmp_path: Path) -> None:
     said = _gunicorn_options(Settings(database_url="sqlite:///x", port=8123))
-    assert {"0.0.0.0:8123", "gthread", "64", "--no-control-socket"} <= set(said)
+    assert {"0.0.0.0:8123", "personalization.rest.transport.ProblemWorker", "64", "--no-control-socket"} <= set(said)
     assert said[said.index("--workers") + 1] == "1"
     (tmp_path / "gunicorn.conf.py").touch()
     assert _gunicorn_options(Settings()) == ["--config", "gunicorn.conf.py"]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from openapi_spec_validator import OpenAPIV2SpecValidator, OpenAPIV31SpecValidator
 
 from tests.api.conftest import application
 from tests.api.fake_service import FakeHouse
@@ -46,6 +47,49 @@ def test_every_route_is_documented_with_body_answers_errors_and_headers(app: Fla
             assert {"400", "413", "415"} <= responses.keys(), route
 
 
+def operations(document: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(m.upper(), path) for path, item in document["paths"].items() for m in item if m != "parameters"}
+
+
+@pytest.mark.parametrize("name", ["swagger", "openapi"])
+def test_the_document_names_the_routes_of_the_url_map_and_no_others(app: Flask, request: pytest.FixtureRequest, name: str) -> None:
+    assert operations(request.getfixturevalue(name)) == {(r.method, documented(r.rule)) for r in routes(app)}
+
+
+def test_both_documents_are_what_their_specifications_ask_for(swagger: dict[str, Any], openapi: dict[str, Any]) -> None:
+    OpenAPIV2SpecValidator(swagger).validate()
+    OpenAPIV31SpecValidator(openapi).validate()
+    assert openapi["openapi"].startswith("3.1")
+
+
+def test_every_error_is_a_problem_in_its_own_media_type(openapi: dict[str, Any], swagger: dict[str, Any]) -> None:
+    for path, item in openapi["paths"].items():
+        for method in item.keys() - {"parameters"}:
+            for code, response in item[method]["responses"].items():
+                if code >= "400" and (path, code) != ("/management/ready", "503"):
+                    assert response["content"] == {
+                        "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+                    }, (path, code)
+            assert "application/problem+json" in swagger["paths"][path][method]["produces"]
+
+
+def test_every_parameter_says_what_it_takes(openapi: dict[str, Any]) -> None:
+    for item in openapi["paths"].values():
+        for parameter in item.get("parameters", ()):
+            assert parameter["schema"] == {"type": "string", "minLength": 1, "maxLength": 256}
+    listed = {p["name"]: p["schema"] for p in openapi["paths"]["/personalization/templates"]["get"]["parameters"]}
+    assert listed["limit"] == {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
+    asked = {p["name"]: p["schema"] for p in openapi["paths"]["/insights/overview"]["get"]["parameters"]}
+    assert asked["from"] == {"type": "string", "format": "date-time"}
+
+
+def test_what_an_answer_names_can_be_followed(openapi: dict[str, Any]) -> None:
+    made = openapi["paths"]["/personalization/personalize"]["post"]["responses"]["200"]["links"]
+    followed = {link["operationId"] for link in made.values()}
+    known = {o["operationId"]: path for path, item in openapi["paths"].items() for m, o in item.items() if m != "parameters"}
+    assert "/personalization/decisions/{decision_id}/activate" in {known[name] for name in followed}
+
+
 def references(document: Any) -> Iterator[str]:
     if isinstance(document, dict):
         if isinstance(document.get("$ref"), str):
@@ -76,7 +120,6 @@ def test_swagger_two_never_says_null(swagger: dict[str, Any]) -> None:
 def test_authorize_knows_both_credentials(swagger: dict[str, Any], openapi: dict[str, Any]) -> None:
     assert swagger["securityDefinitions"].keys() == {"Bearer", "X-API-Key"}
     assert openapi["components"]["securitySchemes"]["Bearer"]["scheme"] == "bearer"
-    assert openapi["openapi"].startswith("3.1")
 
 
 def test_the_page_loads_everything_from_under_the_prefix_and_has_no_inline_script(client: FlaskClient) -> None:

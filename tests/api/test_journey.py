@@ -17,6 +17,7 @@ from personalization.clock import DAY, SECOND, SystemClock, rfc3339
 from personalization.security.identity import new_key
 from personalization.settings import DEVELOPMENT, Settings
 from personalization.storage.base import ApiKeyRecord
+from tests.api.documents import unnamed
 from tests.api.routes import BODIES, PREFIX, routes
 
 Keys = Callable[..., dict[str, str]]
@@ -71,6 +72,8 @@ def keys(house: House) -> Keys:
 def call(client: FlaskClient, method: str, path: str, headers: dict[str, str], body: Any = None, expect: int = 200) -> Any:
     answer = client.open(PREFIX + path, method=method, headers=headers, json=body)
     assert answer.status_code == expect, (answer.status_code, answer.get_json())
+    document = client.get(f"{PREFIX}/openapi.json").get_json()
+    assert not unnamed(document, method, path, answer.status_code, answer.get_json()), path
     return answer.get_json()
 
 
@@ -153,6 +156,14 @@ def test_a_bad_template_says_which_text_and_why(client: FlaskClient, keys: Keys)
     inline = {"user_id": "u", "content": {"subject": "{% nonsense %}"}}
     problem = call(client, "POST", "/personalization/personalize", keys(), inline, expect=422)
     assert problem["errors"][0]["field"] == "content.subject"
+
+
+def test_a_preview_that_cannot_be_rendered_says_why(client: FlaskClient, keys: Keys) -> None:
+    endless = {"variant_id": "a", "content": {"en": {"text": "{% for i in (1..1000000000) %}x{% endfor %}"}}}
+    call(client, "POST", "/personalization/templates", keys(), {"template_id": "t", "variants": [endless]}, expect=201)
+    shown = call(client, "POST", "/personalization/templates/t/preview", keys(), {})["variants"][0]
+    assert (shown["content"], shown["missing_variables"]) == (None, [])
+    assert "loops turn too often" in shown["failure"]
 
 
 def test_learning_reaches_decisions_within_a_second_in_a_running_house(client: FlaskClient, house: House, keys: Keys) -> None:

@@ -137,7 +137,7 @@ def test_a_key_made_while_the_server_runs_works_at_once(client: FlaskClient, hou
     key = house.make_key()
     assert client.get(HEALTH, headers={"X-API-Key": key}).status_code == 200
     assert SECRET not in str(house.keys.records)
-    assert key.rpartition("_")[2] not in str(house.keys.records)
+    assert key.split("_", 2)[2] not in str(house.keys.records)
 
 
 def test_a_wrong_secret_or_another_tenants_route_opens_nothing(client: FlaskClient, house: FakeHouse) -> None:

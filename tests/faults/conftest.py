@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -119,19 +120,25 @@ def logged(storage: Storage) -> list[LogEntry]:
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """serve(database_url) -> a running server; all are killed at the end. within: a command that runs the server's."""
+    with running(tmp_path) as serving:
+        yield serving
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
     def started(database_url: str, within: Sequence[str] = (), **environment: str) -> Server:
         settings = {
             "DATABASE_URL": database_url,
-            "STATE_DIR": str(tmp_path / "state"),
+            "STATE_DIR": str(folder / "state"),
             "JWT_SECRET_KEY": "x" * 64,
             "ENCRYPTION_KEYS": f"k1:{b64encode(KEYS[0][1]).decode()}",
             "RATE_LIMIT": "1000000/second",
             "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
+            "HOME": str(folder),
         }
-        server = Server({**settings, **environment}, tmp_path / f"server{len(servers)}.log", within)
+        server = Server({**settings, **environment}, folder / f"server{len(servers)}.log", within)
         servers.append(server)
         return server.start()
 

@@ -18,6 +18,7 @@ from personalization.storage.sql.migration import SqlLife
 from personalization.storage.sql.postgresql import PostgresDatabase
 from personalization.storage.sql.privacy import SqlPrivacy
 from personalization.storage.sql.profiles import SqlProfiles
+from personalization.storage.sql.repeats import SqlRepeats
 from personalization.storage.sql.revocations import SqlRevocations
 from personalization.storage.sql.snapshots import SqlCheckpoints, SqlSnapshots
 from personalization.storage.sql.sqlite import SQLiteDatabase
@@ -28,7 +29,8 @@ from personalization.storage.sql.users import SqlUsers
 
 def open_sql_storage(url: str, cipher: Cipher, clock: Clock | None = None, token: Callable[[int], bytes] = os.urandom) -> Storage:
     """The store behind a sqlite:///… or postgresql+psycopg2://… URL. Nothing is connected and no table made before it is
-    used: ask `life.schema()`, call `life.migrate()`. `token` makes pseudonyms and what stands for the ids of those who left. Raises MisconfiguredError for another URL."""
+    used: ask `life.schema()`, call `life.migrate()`. `token` makes pseudonyms, and ids instead of those of people who left.
+    Raises MisconfiguredError for another URL."""
     clock = clock or SystemClock()
     database, election = _database(url, clock)
     tenants = SqlTenants(database, cipher)
@@ -45,6 +47,7 @@ def open_sql_storage(url: str, cipher: Cipher, clock: Clock | None = None, token
         snapshots=SqlSnapshots(database),
         checkpoints=SqlCheckpoints(database),
         privacy=SqlPrivacy(database, cipher, tenants, users, token),
+        repeats=SqlRepeats(database, cipher, tenants),
         election=election,
         life=SqlLife(database, clock),
     )
