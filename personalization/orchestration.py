@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from queue import SimpleQueue
-from threading import BoundedSemaphore, Lock, Thread
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
 from typing import Generic, TypeVar
 
 from personalization import telemetry
@@ -113,6 +112,21 @@ class _BoundedQueue(Generic[A, R]):
                 self._jobs.put(None)
 
 
+class _Ticket:
+    """Given back when its block ends."""
+
+    __slots__ = ("_home",)
+
+    def __init__(self, home: SimpleQueue[None]) -> None:
+        self._home = home
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._home.put(None)
+
+
 class PersonalizationOrchestrator(Generic[A, R]):
     """Gives every request its turn within its deadline.
 
@@ -152,17 +166,15 @@ class PersonalizationOrchestrator(Generic[A, R]):
             raise job.failure
         return job.answers
 
-    @contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Room for one more request inside. Raises Overloaded when there is none."""
+    def admitted(self) -> _Ticket:
+        """Room for one more request inside, until the block ends. Raises Overloaded when there is none."""
         self._ensure_started()
-        if not self._room.acquire(blocking=False):
-            self._refused.inc()
-            raise Overloaded("admission", self._admission)
         try:
-            yield
-        finally:
-            self._room.release()
+            self._tickets.get_nowait()
+        except Empty:
+            self._refused.inc()
+            raise Overloaded("admission", self._admission) from None
+        return _Ticket(self._tickets)
 
     def depths(self) -> dict[str, int]:
         self._ensure_started()
@@ -183,7 +195,9 @@ class PersonalizationOrchestrator(Generic[A, R]):
         with self._starting:
             if self._process == os.getpid():
                 return
-            self._room = BoundedSemaphore(self._admission)
+            self._tickets: SimpleQueue[None] = SimpleQueue()
+            for _ in range(self._admission):
+                self._tickets.put(None)
             self._queues: dict[Queue, _BoundedQueue[A, R]] = {q: _BoundedQueue(q, plan) for q, plan in QUEUES.items()}
             self._threads = [
                 Thread(target=self._work, args=(queue,), name=f"{queue}-{i}", daemon=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from personalization.clock import DAY, HOUR
 from personalization.vocabulary import (
     Aggregation,
@@ -55,8 +57,7 @@ class FrequencyCap:
         return all(last - first >= self.period for first, last in zip(near, near[self.limit :], strict=False))
 
 
-@dataclass(frozen=True)
-class QuietHours:
+class QuietHours(msgspec.Struct, frozen=True):
     """Local minutes of the day, half-open, may wrap over midnight; equal ends mean the whole day."""
 
     start: int

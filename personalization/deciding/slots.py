@@ -74,7 +74,8 @@ def slot_mask(open_: int) -> bytes:
 
 def is_quiet(local: int, quiet: Iterable[QuietHours]) -> bool:
     """local: microseconds of local time."""
-    return any(hours.contains(local // MINUTE % 1440) for hours in quiet)
+    minute = local // MINUTE % 1440
+    return any(hours.contains(minute) for hours in quiet) if quiet else False
 
 
 def next_open(zone: ZoneInfo, after: int, quiet: Iterable[QuietHours]) -> int | None:

@@ -35,6 +35,7 @@ from personalization.vocabulary import Permission, Role
 THREADS = 8
 TENANT = "bench"
 _CORE = 0
+_WORKER = "personalization.rest.transport.ProblemWorker"
 _SETTLED_TICKS, _SETTLING, _MOST_PAUSES = 1, 0.15, 400
 
 _namespace = Namespace("bench", description="What the stack costs when nothing is decided")
@@ -154,7 +155,7 @@ def _command(folder: str, port: int) -> list[str]:
         "REDIS_URL": "",
     }
     return [
-        *(sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--worker-class", "gthread"),
+        *(sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--worker-class", _WORKER),
         *("--threads", str(THREADS), "--keep-alive", "75", "--log-level", "warning", "--no-control-socket"),
         *("--pythonpath", str(Path(personalization.__file__).parent.parent)),
         *(word for name, value in environment.items() for word in ("--env", f"{name}={value}")),
