@@ -339,7 +339,7 @@ def _settle() -> None:
     threadpool_limits(1, user_api="blas")
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(200_000, 20, 50)
 
 
 class _NewIds:

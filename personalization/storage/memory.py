@@ -72,6 +72,7 @@ def open_memory_storage(cipher: Cipher, token: Callable[[int], bytes] = os.urand
     """A store that ends with the process. `token` makes pseudonyms."""
     house = Rows()
     tenants = MemoryTenants(house, cipher)
+    repeats = MemoryRepeats(tenants.exists)
     return Storage(
         tenants=tenants,
         keys=MemoryApiKeys(house),
@@ -82,8 +83,8 @@ def open_memory_storage(cipher: Cipher, token: Callable[[int], bytes] = os.urand
         log=MemoryLog(house),
         snapshots=MemorySnapshots(house),
         checkpoints=MemoryCheckpoints(house),
-        privacy=MemoryPrivacy(house, cipher, token),
-        repeats=MemoryRepeats(tenants.exists),
+        privacy=MemoryPrivacy(house, repeats, cipher, token),
+        repeats=repeats,
         election=MemoryElection(),
         life=MemoryLife(),
     )

@@ -18,6 +18,7 @@ from personalization.vocabulary import LogType
 
 if TYPE_CHECKING:
     from personalization.storage.memory import DecisionRow, Rows, TenantRows
+    from personalization.storage.memory_repeats import MemoryRepeats
 
 
 def user_mac(cipher: Cipher, keys: TenantKeys, user_id: str) -> bytes:
@@ -27,8 +28,8 @@ def user_mac(cipher: Cipher, keys: TenantKeys, user_id: str) -> bytes:
 class MemoryPrivacy:
     """A PrivacyStore. There are no files to scrub."""
 
-    def __init__(self, house: Rows, cipher: Cipher, token: Callable[[int], bytes]) -> None:
-        self._house, self._lock, self._cipher, self._token = house, house.lock, cipher, token
+    def __init__(self, house: Rows, repeats: MemoryRepeats, cipher: Cipher, token: Callable[[int], bytes]) -> None:
+        self._house, self._lock, self._repeats, self._cipher, self._token = house, house.lock, repeats, cipher, token
 
     def begin(self, tenant_id: str, user_id: str, kind: str, erasure_id: str, at: int) -> Erasure:
         with self._lock:
@@ -39,7 +40,8 @@ class MemoryPrivacy:
                     return tenant.erasures[tenant.barred[mac]]
                 raise NotFound("user")
             del tenant.ids[user_ref]
-            swept = {"users": 1, **_swept_sections(tenant, user_ref, kind)}
+            answers = {"repeatable_answers": self._repeats.forget(tenant_id)}
+            swept = {"users": 1, **_swept_sections(tenant, user_ref, kind), **answers}
             self._bury(tenant, user_ref, kind, at)
             erasure = Erasure(
                 tenant_id=tenant_id,
@@ -86,6 +88,8 @@ class MemoryPrivacy:
             if erasure.kind == ERASE:
                 tenant.rows_of_user[erasure.user_ref] = seqs[limit:]
             self._count(tenant, erasure, counts)
+            if not some:
+                self._repeats.forget(erasure.tenant_id)  # those given while the rows were swept
             return len(some)
 
     def _named(self, tenant: TenantRows, seq: int) -> bool:

@@ -63,6 +63,14 @@ class MemoryRepeats:
                 del self._rows[name]
             return len(ended)
 
+    def forget(self, tenant_id: str) -> int:
+        """Drop every answer of a tenant, as somebody leaves it; how many there were."""
+        with self._lock:
+            answered = [name for name, row in self._rows.items() if name[0] == tenant_id and row.answer is not None]
+            for name in answered:
+                del self._rows[name]
+            return len(answered)
+
     def _ours(self, tenant_id: str, key: str, at: int) -> _Row | None:
         row = self._rows.get((tenant_id, key))
         return row if row is not None and row.begun_at == at and row.answer is None else None

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import sqlalchemy as sa
 
 from personalization.bootstrap import House, build_house
 from personalization.clock import DAY, SECOND, ManualClock
@@ -20,8 +19,18 @@ from personalization.profile import Consent, PersonalizationProfile
 from personalization.rest.answering import encoded
 from personalization.service import PersonalizationService
 from personalization.settings import DEVELOPMENT, Settings
-from personalization.storage.base import ACCEPTED, ERASE, GONE, RECORDED, NewDecision, NewEvent, Storage
-from personalization.storage.sql.schema import idempotency
+from personalization.storage.base import (
+    ACCEPTED,
+    CLAIMED,
+    ERASE,
+    GONE,
+    RECORDED,
+    REPEATED,
+    RUNNING,
+    NewDecision,
+    NewEvent,
+    Storage,
+)
 from personalization.vocabulary import EventType, LogType
 from tests.conftest import NOW, Reopen
 
@@ -486,17 +495,23 @@ def _die(*_: object) -> None:
     raise RuntimeError("killed")
 
 
-def test_answers_kept_for_a_repeated_request_go_with_anybody_who_leaves(reopen: Reopen) -> None:
+def test_answers_kept_for_a_repeated_request_go_with_anybody_who_leaves(storage: Storage) -> None:
     """They may show anybody, so only the tenant's own are dropped, and one under way stays under way."""
-    store = reopen()
     for tenant in ("acme", "twin"):
-        store.tenants.create(tenant, NOW)
-    database = store.privacy._database  # type: ignore[attr-defined]
-    kept = [(t, key, b"m", NOW, NOW + DAY, answer) for t in ("acme", "twin") for key, answer in ((b"1", b"sealed"), (b"2", None))]
-    with database.write() as transaction:
-        transaction.insert(idempotency, kept)
-    store.users.resolve("acme", ["a"], NOW, create=True)
-    assert store.privacy.begin("acme", "a", ERASE, "x", NOW).swept["repeatable_answers"] == 1
-    with database.read() as transaction:
-        left = transaction.execute(sa.select(idempotency.c.tenant_id, idempotency.c.key_mac)).all()
-    assert sorted(map(tuple, left)) == [("acme", b"2"), ("twin", b"1"), ("twin", b"2")]
+        storage.tenants.create(tenant, NOW)
+        for key in ("answered", "under way"):
+            storage.repeats.claim(tenant, key, b"{}", NOW, NOW - 1, NOW + DAY)
+        storage.repeats.settle(tenant, "answered", NOW, b"the answer")
+    storage.users.resolve("acme", ["a"], NOW, create=True)
+    assert storage.privacy.begin("acme", "a", ERASE, "x", NOW).swept["repeatable_answers"] == 1
+    left = {
+        (tenant, key): storage.repeats.claim(tenant, key, b"{}", NOW + 1, NOW - 1, NOW + DAY).status
+        for tenant in ("acme", "twin")
+        for key in ("answered", "under way")
+    }
+    assert left == {
+        ("acme", "answered"): CLAIMED,
+        ("acme", "under way"): RUNNING,
+        ("twin", "answered"): REPEATED,
+        ("twin", "under way"): RUNNING,
+    }
