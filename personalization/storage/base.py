@@ -225,7 +225,8 @@ GONE = "gone"
 
 
 class NewDecision(Struct, frozen=True, kw_only=True):
-    """record: the msgpack record, under 1 KB; values: what is sealed beside it; body: the request's canonical bytes.
+    """record: the msgpack record, under 1 KB; values: what is sealed beside it; body: the request's canonical bytes, empty
+    when the id was made for it and so cannot repeat.
 
     caps      : the caps this send must keep; empty when it bypasses them
     reserves  : whether the send takes a reservation at slot_at (every send but a transactional one)

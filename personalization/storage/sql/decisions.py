@@ -146,7 +146,8 @@ def _prepared(
 
 def append_decisions(transaction: Transaction, head: Head, prepared: Sequence[PreparedDecision]) -> list[DecisionOutcome]:
     tenant_id, take = head.tenant_id, head.take
-    known = {id_: (mac, seq) for id_, mac, seq in transaction.among(_KNOWN, tenant_id, [p.decision.decision_id for p in prepared])}
+    named = [p.decision.decision_id for p in prepared if p.decision.body]
+    known = {id_: (mac, seq) for id_, mac, seq in transaction.among(_KNOWN, tenant_id, named)}
     book = _reservations(transaction, tenant_id, [p.decision for p in prepared if p.decision.caps])
     outcomes, rows, reservations = [], [], []
     for one in prepared:
