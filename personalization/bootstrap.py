@@ -40,7 +40,7 @@ from personalization.security.cipher import EnvelopeCipher, PlainCipher
 from personalization.service import PersonalizationService
 from personalization.settings import DEVELOPMENT, MINIMUM_SECRET_BYTES, Settings, settings_from
 from personalization.storage.base import ApiKeyStore, RepeatStore, RevocationStore, Storage
-from personalization.storage.memory import open_memory_storage
+from personalization.storage.memory.open import open_memory_storage
 from personalization.storage.sql.lock import ProcessLock
 from personalization.storage.sql.open import open_sql_storage
 from personalization.version import VERSION

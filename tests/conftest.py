@@ -16,7 +16,7 @@ import pytest
 from personalization.clock import ManualClock, instant
 from personalization.security.cipher import EnvelopeCipher
 from personalization.storage.base import Storage
-from personalization.storage.memory import open_memory_storage
+from personalization.storage.memory.open import open_memory_storage
 from personalization.storage.sql.open import open_sql_storage
 
 NOW = instant("2026-11-23T10:00:00Z")

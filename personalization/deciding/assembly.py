@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from personalization.deciding.feasible import Prepared, Question
+from personalization.deciding.feasible import Prepared, Question, caps_of
 from personalization.deciding.forecast import Forecast, forecast, shares_of
 from personalization.deciding.record import FORMAT, Outcome, Record
 from personalization.deciding.stages import PolicyOf, draw_many
@@ -44,10 +44,26 @@ def _alone(question: Question, prepared: Prepared, policy_of: PolicyOf) -> Decid
     try:
         return _rendered(question, prepared, draw_many([prepared.inputs], policy_of)[0])
     except Exception:
-        return fallen_back(question, prepared, FallbackReason.MODEL)
+        return _fallen_back(question, prepared, FallbackReason.MODEL)
 
 
-def fallen_back(question: Question, prepared: Prepared, reason: FallbackReason) -> Decided:
+def settled(question: Question, decided: Decided, fallback: FallbackReason | None, exhausted: bool) -> Decided:
+    """A send that lost its reservation once too often, or came too late, becomes what is safe."""
+    if decided.outcome.chosen is None:
+        return decided
+    if exhausted:
+        return _refused(decided, Suppression.FREQUENCY_CAPPED, _soonest(question))
+    if fallback is not None:
+        return _fallen_back(question, decided.prepared, fallback)
+    return decided
+
+
+def _soonest(question: Question) -> int | None:
+    """When the first of the user's caps lets go."""
+    return min((r.slot_at + cap.period for cap in caps_of(question) for r in question.reserved), default=None)
+
+
+def _fallen_back(question: Question, prepared: Prepared, reason: FallbackReason) -> Decided:
     """The baseline instead, which needs no model; suppressed as ineligible when even its text fails."""
     inputs = replace(prepared.inputs, forced="baseline", stages=0, exploration=0, features=())
     safe = replace(prepared, inputs=inputs, mode=Mode.FALLBACK, trains=False, strategies=())
@@ -55,10 +71,10 @@ def fallen_back(question: Question, prepared: Prepared, reason: FallbackReason) 
     try:
         return _with_text(question, decided)
     except (RenderingFailed, MissingVariables):
-        return refused(decided, Suppression.INELIGIBLE)
+        return _refused(decided, Suppression.INELIGIBLE)
 
 
-def refused(decided: Decided, reason: Suppression, retry_at: int | None = None) -> Decided:
+def _refused(decided: Decided, reason: Suppression, retry_at: int | None = None) -> Decided:
     """The same decision with nothing feasible any more."""
     inputs = replace(decided.prepared.inputs, refusal=reason, retry_at=retry_at, candidates=(), channels=(), features=())
     return Decided(
@@ -72,7 +88,7 @@ def _rendered(question: Question, prepared: Prepared, outcome: Outcome) -> Decid
     try:
         return _with_text(question, Decided(prepared=prepared, outcome=outcome))
     except (RenderingFailed, MissingVariables):
-        return fallen_back(question, prepared, FallbackReason.RENDERING)
+        return _fallen_back(question, prepared, FallbackReason.RENDERING)
 
 
 def _with_text(question: Question, decided: Decided) -> Decided:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
+
 from personalization.content.locales import choose_locale
 from personalization.content.quality import StaticQuality, fits, static_quality
 from personalization.content.reading import Segments
@@ -109,6 +111,9 @@ Compiler = Callable[[Mapping[str, str], str], CompiledContent]
 ADHOC_MODEL = "variants"
 #: Kinds of people, by the variables they have and the channels open to them, that a plan remembers.
 _ALIKE = 512
+_PLANS_KEPT = 4_096
+#: Inline contents are kept few and small, since callers may send ever new ones of a megabyte.
+_INLINE_KEPT, _INLINE_BYTES = 256, 16_384
 
 
 def model_of(template_id: str | None) -> str:
@@ -135,6 +140,31 @@ def plan_of(
         variants=variants,
         _variables=tuple(dict.fromkeys(path for variant in variants for path in variant.compiled.variables)),
     )
+
+
+class Plans:
+    """Plans made ready: those of stored templates, and those of recent inline contents that are small."""
+
+    def __init__(self) -> None:
+        self._stored: Recent[object, Plan] = Recent(_PLANS_KEPT)
+        self._inline: Recent[object, Plan] = Recent(_INLINE_KEPT)
+
+    def of(self, template: Template, config: TenantConfig, language: str, channels: tuple[str, ...], category: str) -> Plan:
+        """As `plan_of` makes it, of the template in this category."""
+        stored = bool(template.template_id)
+        what = (template.template_id, template.version) if stored else msgspec.json.encode(template.variants)
+        plans = self._stored if stored else self._inline
+        key = (template.tenant_id, what, config.version, language, channels, category)
+        plan = plans.get(key)
+        if plan is None:
+            plan = plan_of(replace(template, category=category), config, language, channels)
+            if stored or len(what) <= _INLINE_BYTES:
+                plans.put(key, plan)
+        return plan
+
+    def clear(self) -> None:
+        self._stored.clear()
+        self._inline.clear()
 
 
 def _original(template: Template, variants: Sequence[PlannedVariant]) -> Mapping[str, str]:

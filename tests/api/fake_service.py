@@ -18,8 +18,8 @@ from personalization.messages import (
 from personalization.security.identity import new_key
 from personalization.settings import DEVELOPMENT, RateLimit, Settings
 from personalization.storage.base import ApiKeyRecord
-from personalization.storage.memory_repeats import MemoryRepeats
-from personalization.storage.memory_revocations import MemoryRevocations
+from personalization.storage.memory.repeats import MemoryRepeats
+from personalization.storage.memory.revocations import MemoryRevocations
 from personalization.vocabulary import PersonalizationTrigger, Role
 
 SECRET = "k" * 40

@@ -1,28 +1,21 @@
-"""The memory store's people who leave."""
+"""People who leave."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
-
-import msgspec
+from functools import partial
 
 from personalization.errors import NotFound
 from personalization.messages import LogEntry
-from personalization.profile import PersonalizationProfile
-from personalization.sealing import Cipher, TenantKeys
+from personalization.sealing import Cipher
 from personalization.storage.base import COMPLETED, ERASE, PENDING, Erasure, Snapshot, Words
+from personalization.storage.memory.repeats import MemoryRepeats
+from personalization.storage.memory.rows import Rows, TenantRows
+from personalization.storage.memory.sweeping import blank, named, strip, swept_sections
+from personalization.storage.memory.users import user_mac
 from personalization.storage.rules import RECENT_TOMBSTONES
 from personalization.vocabulary import LogType
-
-if TYPE_CHECKING:
-    from personalization.storage.memory import DecisionRow, Rows, TenantRows
-    from personalization.storage.memory_repeats import MemoryRepeats
-
-
-def user_mac(cipher: Cipher, keys: TenantKeys, user_id: str) -> bytes:
-    return cipher.mac(keys, "user_id", user_id.encode())[:16]
 
 
 class MemoryPrivacy:
@@ -41,7 +34,7 @@ class MemoryPrivacy:
                 raise NotFound("user")
             del tenant.ids[user_ref]
             answers = {"repeatable_answers": self._repeats.forget(tenant_id)}
-            swept = {"users": 1, **_swept_sections(tenant, user_ref, kind), **answers}
+            swept = {"users": 1, **swept_sections(tenant, user_ref, kind), **answers}
             self._bury(tenant, user_ref, kind, at)
             erasure = Erasure(
                 tenant_id=tenant_id,
@@ -80,53 +73,18 @@ class MemoryPrivacy:
                 return 0
             seqs = tenant.rows_of_user.get(erasure.user_ref, [])
             if erasure.kind != ERASE:
-                seqs = [seq for seq in seqs if self._named(tenant, seq)]
+                seqs = [seq for seq in seqs if named(tenant, seq)]
             some = seqs[:limit]
             counts = {"events": 0, "cited": 0, "decisions": 0}
+            take = blank if erasure.kind == ERASE else partial(strip, token=self._token)
             for seq in some:
-                (_blank if erasure.kind == ERASE else self._strip)(tenant, seq, counts)
+                take(tenant, seq, counts)
             if erasure.kind == ERASE:
                 tenant.rows_of_user[erasure.user_ref] = seqs[limit:]
             self._count(tenant, erasure, counts)
             if not some:
                 self._repeats.forget(erasure.tenant_id)  # those given while the rows were swept
             return len(some)
-
-    def _named(self, tenant: TenantRows, seq: int) -> bool:
-        """Whether anything is left at that row to take away."""
-        row = tenant.log[seq - 1]
-        id_ = row.decision_id if isinstance(row, LogEntry) else row.new.decision_id
-        return seq in tenant.words or (id_ is not None and id_ not in tenant.nameless)
-
-    def _strip(self, tenant: TenantRows, seq: int, counts: dict[str, int]) -> None:
-        row = tenant.log[seq - 1]
-        counts["events"] += tenant.words.pop(seq, None) is not None
-        if not isinstance(row, LogEntry):
-            counts["decisions"] += 1
-            self._rename(tenant, row)
-        elif row.decision_id is not None and row.decision_id not in tenant.nameless:
-            counts["cited"] += 1
-            known = tenant.decisions.get(row.decision_id)
-            if known is not None and known.new.user_ref == row.user_ref:
-                self._rename(tenant, known)
-            else:
-                tenant.log[seq - 1] = msgspec.structs.replace(row, decision_id=None)
-
-    def _rename(self, tenant: TenantRows, row: DecisionRow) -> None:
-        """A fresh id for the decision and for every row that cites it."""
-        old, fresh = row.new.decision_id, self._token(16).hex()
-        row.new = msgspec.structs.replace(row.new, decision_id=fresh, values=None, body=b"")
-        row.body = b""
-        tenant.nameless.add(fresh)
-        tenant.decisions[fresh] = tenant.decisions.pop(old)
-        for kept in (tenant.engaged, tenant.converted):
-            if old in kept:
-                kept.remove(old)
-                kept.add(fresh)
-        for seq in tenant.rows_of_user.get(row.new.user_ref or b"", ()):
-            entry = tenant.log[seq - 1]
-            if isinstance(entry, LogEntry) and entry.decision_id == old:
-                tenant.log[seq - 1] = msgspec.structs.replace(entry, decision_id=fresh)
 
     def _count(self, tenant: TenantRows, erasure: Erasure, counts: Mapping[str, int]) -> None:
         known = tenant.erasures[erasure.erasure_id]
@@ -168,40 +126,6 @@ class MemoryPrivacy:
         with self._lock:
             ours = [s for s in self._house.snapshots.values() if (s.tenant_id, s.model_id) == (tenant_id, model_id)]
         return sorted((s for s in ours if s.snapshot_id < before), key=lambda s: -s.snapshot_id)[:limit]
-
-
-def _swept_sections(tenant: TenantRows, user_ref: bytes, kind: str) -> dict[str, int]:
-    profile = tenant.profiles.pop(user_ref, None)
-    if profile is not None and kind != ERASE:
-        tenant.profiles[user_ref] = PersonalizationProfile(
-            tenant_id=profile.tenant_id,
-            user_ref=user_ref,
-            created_at=profile.created_at,
-            updated_at=profile.updated_at,
-            patterns=profile.patterns,
-            learned_seq=profile.learned_seq,
-        )
-    return {
-        "profiles": int(profile is not None),
-        "consents": len(tenant.consents.pop(user_ref, ())),
-        "reservations": len(tenant.reserved.pop(user_ref, ())),
-    }
-
-
-def _blank(tenant: TenantRows, seq: int, counts: dict[str, int]) -> None:
-    row = tenant.log[seq - 1]
-    tenant.words.pop(seq, None)
-    if isinstance(row, LogEntry):
-        counts["events"] += 1
-        counts["cited"] += row.decision_id is not None
-        recorded_at = row.recorded_at
-    else:
-        counts["decisions"] += 1
-        recorded_at = row.new.decided_at
-        del tenant.decisions[row.new.decision_id]
-        tenant.engaged.discard(row.new.decision_id)
-        tenant.converted.discard(row.new.decision_id)
-    tenant.log[seq - 1] = LogEntry(seq=seq, type=LogType.BLANK, at=recorded_at, recorded_at=recorded_at)
 
 
 def _tombstones(tenant: TenantRows, after: int | None) -> list[bytes]:
