@@ -26,6 +26,7 @@ from personalization.lab import checkup, datasets, demo, importing, rebuilding
 from personalization.lab.backtest import MUST, Backtest, LiveBacktest, backtest, live_backtest
 from personalization.lab.bench import bench
 from personalization.lab.bookmark import Bookmark
+from personalization.lab.evaluate import evaluate
 from personalization.lab.pages import page
 from personalization.rest.answering import encoded
 from personalization.security.identity import new_key
@@ -263,6 +264,19 @@ def _backtest_rows(found: Backtest | LiveBacktest) -> list[tuple[str, str]]:
     ]
 
 
+def _evaluate(arguments: argparse.Namespace) -> int:
+    found = evaluate(arguments.data or settings_from().data_dir or datasets.DEFAULT_FOLDER, _bar)
+    title = "Quality of what is learned, on logs of real people"
+    if arguments.html:
+        arguments.html.write_text(page(title, found.sentences(), found.charts(), found.columns(), found.rows()))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found.document(), indent=1) + "\n")
+    _show(title, found.columns(), found.rows())
+    for task, files in found.skipped:
+        print(f"{task} was not measured: the folder lacks {', '.join(files)}.")
+    return 0 if found.met else 1
+
+
 def _bench(arguments: argparse.Namespace) -> int:
     with _bar("Measuring") as step:
         found = bench(short=arguments.short, progress=step)
@@ -375,6 +389,11 @@ def _parser() -> argparse.ArgumentParser:
     a.add_argument("--permutations", type=_positive, default=20)
     a.add_argument("--rows", type=_positive)
     a.add_argument("--json", action="store_true")
+
+    a = command("evaluate", _evaluate, "Measure on logs of real people how good what is learned is.")
+    a.add_argument("--data", type=Path, help="folder of the gzipped CSV files; default: PERSONALIZATION_DATA")
+    a.add_argument("--json", type=Path, help="also write the figures to this file")
+    a.add_argument("--html", type=Path, help="also write a page with bars to this file")
 
     a = command("bench", _bench, "Measure a server of its own (Linux).")
     a.add_argument("--short", action="store_true", help="under a minute")
