@@ -13,7 +13,6 @@ from personalization.deciding.stages import GRID, Preference, staged
 from personalization.lab.datasets import TrialLog, hillstrom
 from personalization.lab.scores import Score
 from personalization.learning.bandits import (
-    QUANTUM,
     BanditStatistics,
     Feature,
     Policy,
@@ -21,7 +20,7 @@ from personalization.learning.bandits import (
     decode_policy,
     encode_policy,
 )
-from personalization.learning.crossfit import cross_fitted, folds_of
+from personalization.learning.crossfit import cross_fitted, design, folds_of
 from personalization.learning.evaluation import Array, ChoiceLog, Estimate, IntArray, difference, dr, on_policy
 from personalization.profile import PersonalizationProfile
 
@@ -119,16 +118,6 @@ def choices(policy: Policy, contexts: Sequence[tuple[Feature, ...]], arms: Seque
     explored = [staged(Preference(options, odds, best), _EXPLORATION).bounds for best, odds in rankings]
     greedy = np.eye(len(arms))[[best for best, _ in rankings]]
     return greedy, np.array([list(_steps(bounds)) for bounds in explored]) / GRID
-
-
-def design(contexts: Sequence[tuple[Feature, ...]]) -> Array:
-    """(n, d) the contexts as columns, one a feature ever seen, in order of appearance; the bias is the first."""
-    columns: dict[int, int] = {}
-    x = np.zeros((len(contexts), len({key for context in contexts for key, _ in context})))
-    for i, context in enumerate(contexts):
-        for key, value in context:
-            x[i, columns.setdefault(key, len(columns))] = value * QUANTUM
-    return x
 
 
 def _actions(arms: Sequence[str]) -> tuple[tuple[int, ...], ...]:

@@ -9,14 +9,30 @@ or the logistic function (for rewards in [0, 1]).
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.special import expit
 
 from personalization.errors import Invalid
+from personalization.learning.bandits import BIAS, QUANTUM, Feature
 from personalization.learning.evaluation import Array, IntArray
 
 #: Newton steps of the logistic fit; the ridge fit is one.
 _STEPS = 12
+
+
+def design(contexts: Sequence[Sequence[Feature]], most: int = 128) -> Array:
+    """(n, d) contexts as columns: the bias first, then the `most` features that occur most often, d <= most + 1."""
+    counts = Counter(key for context in contexts for key, _ in context if key != BIAS)
+    columns = {BIAS: 0} | {key: i + 1 for i, (key, _) in enumerate(counts.most_common(most))}
+    x = np.zeros((len(contexts), len(columns)))
+    for i, context in enumerate(contexts):
+        for key, value in context:
+            if key in columns:
+                x[i, columns[key]] = value * QUANTUM
+    return x
 
 
 def folds_of(n: int, folds: int, rng: np.random.Generator, clusters: IntArray | None = None) -> IntArray:

@@ -43,8 +43,9 @@ IntArray = npt.NDArray[np.int64]
 LEAST_EFFECTIVE = 50.0
 #: Effective rows that must differ from the most common reward for (5) to stand alone.
 FEW = 10
-#: A shortfall of the mean weight from 1 that is this large and so many standard errors wide is no chance.
-_SHORTFALL, _SHORTFALL_ERRORS = 0.02, 5.0
+#: A shortfall of the mean weight from 1 that is this large and so many standard errors wide is no chance. A quarter is too
+#: much whatever its standard error, which does not know of the large weights that were not drawn.
+_SHORTFALL, _SHORTFALL_ERRORS, _MOST_SHORTFALL = 0.02, 5.0, 0.25
 _TAIL = 0.975
 #: Honest logs of which an A/A check is wrong.
 _FALSE_ALARMS = 0.001
@@ -207,7 +208,8 @@ def _weights(log: ChoiceLog, target: Array, least: float) -> Array:
     if effective < max(least, 1.0):
         raise SupportThin(f"the {len(log):,} rows weigh as much as {effective:.1f}, at least {max(least, 1.0):g} are needed")
     shortfall = 1.0 - float(weights.mean())
-    if shortfall > max(_SHORTFALL, _SHORTFALL_ERRORS * float(weights.std()) / math.sqrt(len(log))):
+    chance = _SHORTFALL_ERRORS * float(weights.std()) / math.sqrt(len(log))
+    if shortfall > max(_SHORTFALL, min(_MOST_SHORTFALL, chance)):
         raise SupportThin(f"the mean weight is {1.0 - shortfall:.3f} and not 1: the log lacks part of what the candidate does")
     return weights
 

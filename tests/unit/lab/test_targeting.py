@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from personalization.lab.datasets import TrialLog
-from personalization.lab.targeting import choices, contexts_of, design, judged, learned
+from personalization.lab.targeting import choices, contexts_of, judged, learned
+from personalization.learning.crossfit import design
 
 
 def trial(rows: int, rates: dict[str, tuple[float, float]], seed: int = 1) -> TrialLog:
@@ -43,7 +44,9 @@ def test_greedy_takes_one_arm_and_exploration_stays_within_its_bound() -> None:
 
 
 def test_a_design_has_a_column_a_feature_and_the_bias_first() -> None:
-    x = design(contexts_of(trial(50, {"free": (0.4, 0.3), "pro": (0.3, 0.4)})))
+    contexts = contexts_of(trial(50, {"free": (0.4, 0.3), "pro": (0.3, 0.4)}))
+    x = design(contexts)
+    assert design(contexts, most=2).shape == (50, 3)
     assert (x[:, 0] == 1.0).all()
     assert x.shape == (50, 6)
     assert set(x[:, 1:].sum(axis=1)) == {4.0}

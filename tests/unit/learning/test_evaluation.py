@@ -77,17 +77,22 @@ def test_intervals_hold_the_known_truth_of_made_up_logs(method: str) -> None:
 
 def test_a_skewed_log_needs_the_correction_that_a_normal_interval_lacks() -> None:
     rates, target = np.full((2, 2), 0.02), np.tile([0.05, 0.95], (600, 1))
-    inside = plain = 0
+    judged = inside = plain = 0
     for run in range(300):
         rng = np.random.default_rng(run)
         actions = (rng.random(600) < 0.1).astype(int)
         rewards = (rng.random(600) < rates[0, actions]).astype(float)
         log = ChoiceLog(actions=actions, rewards=rewards, propensities=np.where(actions == 1, 0.1, 0.9))
-        found = ips(log, target, least=30)
+        try:
+            found = ips(log, target, least=30)
+        except SupportThin:
+            continue
+        judged += 1
         inside += found.covers(0.02)
         plain += abs(found.value - 0.02) <= 1.96 * found.standard_error
-    assert plain < 0.80 * 300
-    assert inside >= 0.92 * 300
+    assert judged > 270
+    assert plain < 0.80 * judged
+    assert inside >= 0.92 * judged
 
 
 def test_doubly_robust_forgives_wrong_predictions_and_gains_from_good_ones() -> None:
