@@ -20,13 +20,15 @@ from rich.table import Table
 
 from personalization import bootstrap
 from personalization.client import Client, Refused, Unreachable
-from personalization.clock import Clock, SystemClock
+from personalization.clock import Clock, SystemClock, instant
 from personalization.errors import Invalid, MisconfiguredError, NotFound, PersonalizationError
 from personalization.lab import checkup, datasets, demo, importing, rebuilding
 from personalization.lab.backtest import MUST, Backtest, LiveBacktest, backtest, live_backtest
 from personalization.lab.bench import bench
 from personalization.lab.bookmark import Bookmark
+from personalization.lab.evaluate import evaluate
 from personalization.lab.pages import page
+from personalization.operations import judging
 from personalization.rest.answering import encoded
 from personalization.security.identity import new_key
 from personalization.service import PersonalizationService
@@ -263,6 +265,42 @@ def _backtest_rows(found: Backtest | LiveBacktest) -> list[tuple[str, str]]:
     ]
 
 
+def _evaluate(arguments: argparse.Namespace) -> int:
+    if arguments.tenant:
+        return _judge(arguments)
+    found = evaluate(arguments.data or settings_from().data_dir or datasets.DEFAULT_FOLDER, _bar)
+    title = "Quality of what is learned, on logs of real people"
+    if arguments.html:
+        arguments.html.write_text(page(title, found.sentences(), found.charts(), found.columns(), found.rows()))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found.document(), indent=1) + "\n")
+    _show(title, found.columns(), found.rows())
+    for task, files in found.skipped:
+        print(f"{task} was not measured: the folder lacks {', '.join(files)}.")
+    return 0 if found.met else 1
+
+
+def _judge(arguments: argparse.Namespace) -> int:
+    with _service(arguments.tenant) as (house, _), _bar("Reading the log") as step:
+        found = judging.judge(house.storage, arguments.tenant, SystemClock().now(), arguments.template, arguments.at, step)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([one.document() for one in found], indent=1) + "\n")
+    columns = ("template: candidate", "reward", "95 % interval", "effective", "decisions", "as logged")
+    _show("What other policies would have earned a decision", columns, [_judgement_row(one) for one in found])
+    for one in found:
+        if one.refusal:
+            print(f"{one.template_id}, {one.candidate}: {one.refusal}")
+    return 0
+
+
+def _judgement_row(one: judging.Judgement) -> tuple[str, ...]:
+    name, rest = f"{one.template_id}: {one.candidate}", (f"{one.decisions:,}", f"{one.logged.value:.4f}")
+    if one.estimate is None:
+        return (name, "refused", "", "", *rest)
+    e = one.estimate
+    return (name, f"{e.value:.4f}", f"{e.low:.4f} .. {e.high:.4f}", f"{e.effective_sample_size:,.0f}", *rest)
+
+
 def _bench(arguments: argparse.Namespace) -> int:
     with _bar("Measuring") as step:
         found = bench(short=arguments.short, progress=step)
@@ -375,6 +413,16 @@ def _parser() -> argparse.ArgumentParser:
     a.add_argument("--permutations", type=_positive, default=20)
     a.add_argument("--rows", type=_positive)
     a.add_argument("--json", action="store_true")
+
+    a = command("evaluate", _evaluate, "Measure on logs of real people how good what is learned is.")
+    a.add_argument("--data", type=Path, help="folder of the gzipped CSV files; default: PERSONALIZATION_DATA")
+    a.add_argument("--tenant", help="instead: what other policies would have earned, from this tenant's own log")
+    a.add_argument("--template", help="of that tenant; default: all")
+    a.add_argument(
+        "--at", type=instant, help="judge what was learned before this time (RFC 3339) by what came after; default: the middle"
+    )
+    a.add_argument("--json", type=Path, help="also write the figures to this file")
+    a.add_argument("--html", type=Path, help="also write a page with bars to this file")
 
     a = command("bench", _bench, "Measure a server of its own (Linux).")
     a.add_argument("--short", action="store_true", help="under a minute")

@@ -12,6 +12,7 @@ PersonalizationError
 │   └── StillRunning            the first request of an Idempotency-Key is under way (409)
 ├── Erased                      the person was erased; only a new profile starts them afresh (409)
 ├── KeyReused                   an Idempotency-Key with another body (422)
+├── SupportThin                 a log that says too little of a candidate policy (422)
 ├── Unauthenticated             no or bad credential (401)
 ├── Forbidden                   a good credential without the permission (403)
 ├── RateLimited                 too many requests of one principal (429)
@@ -139,6 +140,16 @@ class KeyReused(PersonalizationError):
 
     def __init__(self) -> None:
         super().__init__("This Idempotency-Key came with another body before; use a new key for a new request.")
+
+
+class SupportThin(PersonalizationError):
+    status, title = 422, "Support too thin"
+
+    def __init__(self, missing: str) -> None:
+        super().__init__(
+            f"The log cannot judge this policy: {missing}. Log more decisions, or with more exploration, "
+            "or judge a candidate closer to the policy that chose."
+        )
 
 
 class Unauthenticated(PersonalizationError):

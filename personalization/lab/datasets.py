@@ -75,6 +75,28 @@ def hillstrom(folder: Path) -> TrialLog:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClickLog:
+    """Row i showed `items[i]` at `positions[i]` (both from 0) with probability `propensities[i]`, and was clicked or not."""
+
+    items: Sequence[int]
+    positions: Sequence[int]
+    propensities: Sequence[float]
+    clicks: Sequence[float]
+
+
+def open_bandit(folder: Path, policy: str) -> ClickLog:
+    """ZOZOTOWN's men's campaign (Saito et al. 2021, Open Bandit Dataset, CC BY 4.0); policy: "random" or "bts", Bernoulli
+    Thompson sampling. Raises DataMissing."""
+    rows = _rows(folder / f"obd_{policy}_men.csv.gz")
+    return ClickLog(
+        items=[int(row["item_id"]) for row in rows],
+        positions=[int(row["position"]) - 1 for row in rows],
+        propensities=[float(row["propensity_score"]) for row in rows],
+        clicks=[float(row["click"]) for row in rows],
+    )
+
+
 def _customer(row: Mapping[str, str]) -> dict[str, Any]:
     return {
         "recency": int(row["recency"]),

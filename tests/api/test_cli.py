@@ -106,6 +106,7 @@ def test_a_person_is_erased_without_a_server(capsys: pytest.CaptureFixture[str],
         ("rebuild", "--check", "--tenant", "nobody"),
         ("import", "events", "nothing.jsonl", "--tenant", "acme"),
         ("backtest", "hillstrom", "--data", "nowhere"),
+        ("evaluate", "--data", "nowhere"),
         ("keys", "create", "--tenant", "a\nb", "--role", "admin"),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from personalization.errors import MisconfiguredError
-from personalization.lab.datasets import hillstrom
+from personalization.lab.datasets import hillstrom, open_bandit
 
 HEAD = "recency,history_segment,history,mens,womens,zip_code,newbie,channel,segment,visit,conversion,spend"
 
@@ -45,3 +45,12 @@ def test_means_are_of_everybody_or_of_an_arm(tmp_path: Path) -> None:
     assert log.best_arm() == 0
     assert len(log.first(1)) == 1
     assert len(log.first(None)) == 3
+
+
+def test_an_item_shown_has_its_position_propensity_and_click(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "obd_bts_men.csv.gz", "wt") as file:
+        file.write("timestamp,item_id,position,click,propensity_score\nx,14,3,1,0.25\nx,0,1,0,0.5\n")
+    log = open_bandit(tmp_path, "bts")
+    assert (log.items, log.positions, log.propensities, log.clicks) == ([14, 0], [2, 0], [0.25, 0.5], [1.0, 0.0])
+    with pytest.raises(MisconfiguredError, match="obd_random_men"):
+        open_bandit(tmp_path, "random")

@@ -1,0 +1,279 @@
+"""Off-policy evaluation: what a candidate policy would have earned, from a log in which another one chose.
+
+Row i of n: context x_i, action a_i drawn with probability p_i, reward r_i; the candidate chooses a with pi(a|x_i), and
+w_i = pi(a_i|x_i) / p_i is the row's weight. Estimates of the candidate's value V, in units of the reward:
+
+    IPS    (1)  mean of w_i r_i                                          (Horvitz and Thompson 1952)
+    SNIPS  (2)  sum of w_i r_i / sum of w_i                              (Swaminathan and Joachims 2015, section 4)
+    DR     (3)  mean of sum_a pi(a|x_i) q(x_i, a) + w_i (r_i - q(x_i, a_i))   (Dudik, Langford and Li 2011, section 3)
+
+with q predictions of the reward that were made without row i (`learning.crossfit`). Each is V = mean of z_i up to terms
+of order 1/n, so that with centred influences psi_i
+
+    (4)  se^2 = sum psi_i^2 / (n (n - 1)),   psi_i = z_i - V
+
+where for SNIPS psi_i = w_i (r_i - V) / mean w, the delta method's (Owen 2013, "Monte Carlo theory", section 9.2).
+
+Interval. Weights are skewed, and so are clicks: a normal interval misses the truth on the side where the rare large rows
+lie, which is above. We take Hall's cubic transformation ("On the removal of skewness by transformation", 1992), which
+removes skewness to the order a studentised bootstrap does, without its resamples and without chance:
+
+    (5)  [V - se h(t), V - se h(-t)],   h(t) = 3 m / g ((1 + g (t / m - g / (6 m^2)))^(1/3) - 1),   m = sqrt(n), g = skewness of psi
+
+with t Student's 97.5 % point for the effective sample size less one. Where fewer than FEW
+(effective) rows differ from the most common reward no sample variance can be trusted (it is 0 when none was clicked); the
+interval is then widened to Wilson's (1927) for as many trials as the effective sample size.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtrit
+
+from personalization.errors import Invalid, SupportThin
+
+Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+#: Rows' worth of evidence below which nothing is estimated.
+LEAST_EFFECTIVE = 50.0
+#: Effective rows that must differ from the most common reward for (5) to stand alone.
+FEW = 10
+#: A shortfall of the mean weight from 1 that is this large and so many standard errors wide is no chance. A quarter is too
+#: much whatever its standard error, which does not know of the large weights that were not drawn.
+_SHORTFALL, _SHORTFALL_ERRORS, _MOST_SHORTFALL = 0.02, 5.0, 0.25
+_TAIL = 0.975
+#: Honest logs of which an A/A check is wrong.
+_FALSE_ALARMS = 0.001
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceLog:
+    """n logged choices among k actions. Raises Invalid on shapes or values that do not fit.
+
+    actions (n,) in [0, k)    rewards (n,)    propensities (n,) in (0, 1]: of the action taken, as drawn
+    clusters (n,): rows of one number are one person's, and not independent; None where every row stands alone
+    """
+
+    actions: IntArray
+    rewards: Array
+    propensities: Array
+    clusters: IntArray | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.actions)
+        if n < 2 or len(self.rewards) != n or len(self.propensities) != n:
+            raise Invalid.field("log", "needs at least 2 rows, and as many rewards and propensities as actions")
+        if not (np.isfinite(self.rewards).all() and (self.propensities > 0.0).all() and (self.propensities <= 1.0).all()):
+            raise Invalid.field("log", "needs finite rewards and propensities in (0, 1]")
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    def taken(self, table: Array) -> Array:
+        """(n,): the entry of each row's own action in an (n, k) table."""
+        return np.asarray(table[np.arange(len(self)), self.actions], np.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clipping:
+    """What cutting weights at `bound` took away.
+
+    rows      : how many weights were cut
+    share     : of all weight
+    bias_bound: the estimate without clipping lies within this of the clipped one, in units of the reward
+    """
+
+    bound: float
+    rows: int
+    share: float
+    bias_bound: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """value, low, high and standard_error in units of the reward; low and high bound a 95 % interval.
+
+    effective_sample_size : (sum w)^2 / sum w^2 (Kish 1965, eq. 11.7.1): evenly weighted rows that say as much
+    clipped               : None when no bound was asked for; the interval is that of the clipped estimate
+    """
+
+    method: str
+    value: float
+    low: float
+    high: float
+    standard_error: float
+    effective_sample_size: float
+    rows: int
+    clipped: Clipping | None = None
+
+    def covers(self, truth: float) -> bool:
+        return self.low <= truth <= self.high
+
+
+def ips(log: ChoiceLog, target: Array, *, clip: float | None = None, least: float = LEAST_EFFECTIVE) -> Estimate:
+    """Equation (1). target: (n, k) what the candidate would do, rows summing to 1. Raises SupportThin, Invalid. O(n k)."""
+    weights = _weights(log, target, least)
+    cut, clipped = _clip(weights, clip, log.rewards)
+    return _estimate("ips", log, cut, cut * log.rewards, clipped)
+
+
+def snips(log: ChoiceLog, target: Array, *, clip: float | None = None, least: float = LEAST_EFFECTIVE) -> Estimate:
+    """Equation (2): it does not follow a shift of all rewards, and stays in their range. Arguments and errors as for `ips`."""
+    weights = _weights(log, target, least)
+    cut, clipped = _clip(weights, clip, log.rewards, normalised=True)
+    value = float(cut @ log.rewards / cut.sum())
+    return _estimate("snips", log, cut, value + cut * (log.rewards - value) / cut.mean(), clipped)
+
+
+def dr(log: ChoiceLog, target: Array, predictions: Array, *, clip: float | None = None, least: float = LEAST_EFFECTIVE) -> Estimate:
+    """Equation (3). predictions: (n, k) expected rewards, each row's made without it. Otherwise as `ips`."""
+    weights = _weights(log, target, least)
+    if predictions.shape != target.shape or not np.isfinite(predictions).all():
+        raise Invalid.field("predictions", f"must be finite and of the target's shape {target.shape}")
+    missed = log.rewards - log.taken(predictions)
+    cut, clipped = _clip(weights, clip, missed)
+    return _estimate("dr", log, cut, (target * predictions).sum(axis=1) + cut * missed, clipped)
+
+
+def on_policy(log: ChoiceLog) -> Estimate:
+    """What the logging policy itself earned: the mean reward, every weight 1."""
+    return _estimate("on_policy", log, np.ones(len(log)), log.rewards, None)
+
+
+def difference(log: ChoiceLog, candidate: Array, other: Array, predictions: Array, *, least: float = LEAST_EFFECTIVE) -> Estimate:
+    """By how much the candidate is better than another policy: (3) of both on the same rows, their scores subtracted row by
+    row, which is far narrower than two intervals side by side. All tables (n, k); errors as for `dr`. The interval is (5) alone."""
+    weights = _weights(log, candidate, least) - _weights(log, other, least)
+    missed = log.rewards - log.taken(predictions)
+    scores = ((candidate - other) * predictions).sum(axis=1) + weights * missed
+    return _estimate("dr difference", log, weights, scores, None, widens=False)
+
+
+# -- A/A -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfCheck:
+    """A policy judged on its own log. farthest: standard errors by which the worst action's count misses its propensities."""
+
+    estimate: Estimate
+    mean: float
+    farthest: float
+    bound: float
+
+    @property
+    def agrees(self) -> bool:
+        return self.estimate.covers(self.mean) and self.farthest <= self.bound
+
+
+def self_check(log: ChoiceLog, logging: Array) -> SelfCheck:
+    """A/A: the logging policy's distribution (n, k) against its own log. Its estimate must cover what it earned, and every
+    action must have been taken as often as its propensities say, within what chance allows (all actions together err in
+    1 of 1,000 honest logs, Bonferroni). Disagreement means that the propensities are not those of the draw."""
+    counts = np.bincount(log.actions, minlength=logging.shape[1])
+    errors = np.sqrt(np.maximum((logging * (1.0 - logging)).sum(axis=0), 1e-12))
+    farthest = float(np.max(np.abs(counts - logging.sum(axis=0)) / errors))
+    bound = float(-stdtrit(len(log) - 1, _FALSE_ALARMS / 2 / logging.shape[1]))
+    return SelfCheck(estimate=ips(log, logging, least=0.0), mean=float(log.rewards.mean()), farthest=farthest, bound=bound)
+
+
+# -- weights ---------------------------------------------------------------------------------------------------------
+
+
+def effective_sample_size(weights: Array) -> float:
+    squares = float(weights @ weights)
+    return float(weights.sum()) ** 2 / squares if squares else 0.0
+
+
+def require_support(logging: Array, target: Array) -> None:
+    """Where the logging policy's whole distribution (n, k) is known: raises SupportThin if it never does what the candidate
+    would. A log alone shows this only by its mean weight, which falls short of 1."""
+    never = float((target * (logging <= 0.0)).sum(axis=1).mean())
+    if never > 0.0:
+        raise SupportThin(f"the logging policy never did what the candidate does in {never:.2%} of cases")
+
+
+def _weights(log: ChoiceLog, target: Array, least: float) -> Array:
+    if target.ndim != 2 or len(target) != len(log) or log.actions.min() < 0 or log.actions.max() >= target.shape[1]:
+        raise Invalid.field("target", "must have one row a logged choice and one column an action")
+    if (target < 0.0).any() or np.abs(target.sum(axis=1) - 1.0).max() > 1e-6:
+        raise Invalid.field("target", "each row must be probabilities that sum to 1")
+    weights = log.taken(target) / log.propensities
+    effective = effective_sample_size(weights)
+    if effective < max(least, 1.0):
+        raise SupportThin(f"the {len(log):,} rows weigh as much as {effective:.1f}, at least {max(least, 1.0):g} are needed")
+    shortfall = 1.0 - float(weights.mean())
+    chance = _SHORTFALL_ERRORS * float(weights.std()) / math.sqrt(len(log))
+    if shortfall > max(_SHORTFALL, min(_MOST_SHORTFALL, chance)):
+        raise SupportThin(f"the mean weight is {1.0 - shortfall:.3f} and not 1: the log lacks part of what the candidate does")
+    return weights
+
+
+def _clip(weights: Array, bound: float | None, errors: Array, normalised: bool = False) -> tuple[Array, Clipping | None]:
+    """The weights cut at the bound. Bias: mean excess times the largest |error|; for (2) the share times their range."""
+    if bound is None:
+        return weights, None
+    if bound <= 0.0:
+        raise Invalid.field("clip", "must be above 0")
+    excess = np.maximum(weights - bound, 0.0)
+    cut = weights > bound
+    share = float(excess.sum() / weights.sum())
+    bias = share * float(np.ptp(errors)) if normalised else float(excess.mean() * np.abs(errors[cut]).max(initial=0.0))
+    return np.minimum(weights, bound), Clipping(bound=bound, rows=int(cut.sum()), share=share, bias_bound=bias)
+
+
+# -- intervals -------------------------------------------------------------------------------------------------------
+
+
+def _estimate(
+    method: str, log: ChoiceLog, weights: Array, scores: Array, clipped: Clipping | None, widens: bool = True
+) -> Estimate:
+    value, size = float(scores.mean()), effective_sample_size(np.abs(weights))
+    psi = scores - value if log.clusters is None else np.bincount(log.clusters, scores - value)[np.unique(log.clusters)]
+    groups = len(psi)
+    error = math.sqrt(float(psi @ psi) * groups / max(groups - 1, 1)) / len(log)
+    t = float(stdtrit(max(min(size, groups) - 1.0, 1.0), _TAIL))
+    skewness = float((psi**3).mean() / (psi**2).mean() ** 1.5) if error else 0.0
+    low, high = (value - error * _unskewed(point, skewness, groups) for point in (t, -t))
+    if widens and _evidence(weights, log.rewards, size) < FEW:
+        low, high = _widened(low, high, value, size, log.rewards)
+    return Estimate(
+        method=method,
+        value=value,
+        low=low,
+        high=high,
+        standard_error=error,
+        effective_sample_size=size,
+        rows=len(log),
+        clipped=clipped,
+    )
+
+
+def _unskewed(t: float, skewness: float, n: int) -> float:
+    """h(t) of equation (5); t itself where there is no skewness."""
+    g = skewness / math.sqrt(n)
+    if abs(g) < 1e-6:
+        return t
+    return 3.0 / g * (math.cbrt(1.0 + g * (t - g / 6.0)) - 1.0)
+
+
+def _evidence(weights: Array, rewards: Array, size: float) -> float:
+    """Effective rows that differ from the most common reward: the fewer of how many weigh in the sum, and of how many the
+    effective sample size would hold at their share of the weight."""
+    values, counts = np.unique(rewards, return_counts=True)
+    differing = weights * (rewards != values[np.argmax(counts)])
+    return min(effective_sample_size(differing), size * float(differing.sum() / weights.sum()))
+
+
+def _widened(low: float, high: float, value: float, size: float, rewards: Array) -> tuple[float, float]:
+    """At least Wilson's interval for a share of the rewards' range; of [0, 1] when all rewards are alike."""
+    least, reach = (float(rewards.min()), float(np.ptp(rewards))) if np.ptp(rewards) else (min(float(rewards[0]), 0.0), 1.0)
+    n, z, p = max(size, 1.0), float(stdtrit(math.inf, _TAIL)), min(max((value - least) / reach, 0.0), 1.0)
+    centre, half = p + z * z / (2.0 * n), z * math.sqrt(p * (1.0 - p) / n + z * z / (4.0 * n * n))
+    scale = reach / (1.0 + z * z / n)
+    return min(low, least + scale * (centre - half)), max(high, least + scale * (centre + half))
