@@ -126,9 +126,9 @@ def leaves(sends7: Array | float) -> Array:
 
 def capped_value(logits: Array, cap: int | None) -> Array:
     """Expected clicks - 20 unsubscribes a user-week, by segment, of sending one triple whenever fewer than `cap` sends lie
-    in the 7 days before. logits : (6,) of the triple each segment gets."""
+    in the 7 days before. logits : (6,) of the triple each segment gets, or (6, n) of several such plans."""
     sent: list[int] = []
-    alive, value = 1.0, np.zeros(SEGMENTS)
+    alive, value = 1.0, np.zeros(logits.shape)
     for _ in range(DAYS):
         sends7 = sum(sent[-WEEK:])
         sends = cap is None or sends7 < cap
