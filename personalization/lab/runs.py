@@ -7,14 +7,15 @@ in hours of 250: there the clicks do not depend on what is sent, so neither does
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from typing import Protocol
 
 import numpy as np
 
 from personalization.clock import DAY, HOUR
-from personalization.lab.product import START, Event, Product
+from personalization.lab.product import START, Choice, Event, Product
 from personalization.lab.scenarios import Mask, Numbers, Scenario, Traffic, Window, ordinals
 from personalization.lab.world import (
     DAYS,
@@ -44,6 +45,20 @@ _POINT, _POINT_OF_ALL = 50, 5_000
 _MUST_OF_CAP, _STRETCH_OF_CAP = 1.2, 1.4
 
 Step = Callable[[int], None]
+
+
+class Door(Protocol):
+    """What decides: the product, or whatever it is compared with."""
+
+    def people(self, segments: Sequence[int | None]) -> None:
+        """Called once: what is told of users 0, 1, …"""
+        ...
+
+    def clock(self, now: int) -> None: ...
+
+    def decide(self, users: Sequence[int]) -> list[Choice]: ...
+
+    def learn(self, events: Sequence[Event]) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +97,10 @@ def run(scenario: Scenario, seed: int, exploration: float, messages: int | None 
 
 def _relative_to_oracle(product: Product, scenario: Scenario, seed: int, messages: int, step: Step) -> Run:
     traffic = scenario.traffic(seed, messages)
-    return judged(scenario, traffic, _messages(product, traffic, step))
+    return judged(scenario, traffic, play(product, traffic, step))
 
 
-def _messages(product: Product, traffic: Traffic, step: Step) -> Numbers:
+def play(product: Door, traffic: Traffic, step: Step = lambda done: None) -> Numbers:
     """(n,): the chosen actions. Each reward is learned before the message it is due before."""
     product.people(traffic.traits())
     actions = np.zeros(len(traffic), np.int64)
