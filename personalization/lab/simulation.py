@@ -16,7 +16,8 @@ from threadpoolctl import threadpool_limits
 
 from personalization.lab.backtest import collector_at_rest
 from personalization.lab.pages import Line, LineChart
-from personalization.lab.runs import Reading, Run, run
+from personalization.lab.reading import Reading, Run
+from personalization.lab.runs import run
 from personalization.lab.scenarios import SCENARIOS, Scenario
 
 Progress = Callable[[int, int], None]

@@ -17,9 +17,11 @@ from personalization.clock import HOUR
 from personalization.lab import simulation
 from personalization.lab.pages import Line, LineChart, page
 from personalization.lab.product import START, Choice, Event, Product
-from personalization.lab.runs import Reading, Run, judged, play, run, uplift_judged
+from personalization.lab.reading import Reading, Run
+from personalization.lab.runs import judged, play, run
 from personalization.lab.scenarios import OWN, SCENARIOS, ordinals
 from personalization.lab.simulation import MISSED, SHORT, Job, simulate
+from personalization.lab.uplift import uplift_judged
 from personalization.lab.world import SEND_COST, best_fixed, sigmoid, unprompted, world_a
 
 LogisticThompson = runpy.run_path(str(Path(__file__).with_name("reference.py")))["LogisticThompson"]
