@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -145,20 +146,34 @@ def _lines(chart: LineChart) -> str:
 def _scale(chart: LineChart) -> _Scale:
     xs = [x for line in chart.lines for x, _ in line.points] + [x for a, b, _ in chart.asked for x in (a, b)]
     ys = [y for line in chart.lines for _, y in line.points] + [y for _, _, y in chart.asked]
-    return _Scale(min(xs, default=0.0), max(xs, default=1.0), min([0.0, *ys]), max([*ys], default=1.0) * 1.02)
+    return _Scale(min(xs, default=0.0), max(xs, default=1.0), min([0.0, *ys]), max([0.0, *ys]))
 
 
 def _grid(scale: _Scale, across: str) -> str:
-    parts, bottom = [], _HEIGHT - _BOTTOM
-    for k in range(6):
-        y = scale.low_y + (scale.high_y - scale.low_y) * k / 5
-        x = scale.low_x + (scale.high_x - scale.low_x) * k / 5
-        at = scale.y(y)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _KEY}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{y:.2f}</text>')
-        parts.append(f'<text x="{scale.x(x):.1f}" y="{bottom + 18}" text-anchor="middle">{x:,.0f}</text>')
-    middle = (_LEFT + _WIDTH - _KEY) / 2
+    bottom, middle = _HEIGHT - _BOTTOM, (_LEFT + _WIDTH - _KEY) / 2
+    levels = [(scale.y(y), y) for y in _ticks(scale.low_y, scale.high_y)]
+    parts = [
+        f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _KEY}" y1="{at:.1f}" y2="{at:.1f}"/>'
+        f'<text x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{y:g}</text>'
+        for at, y in levels
+    ]
+    parts += [
+        f'<text x="{scale.x(x):.1f}" y="{bottom + 18}" text-anchor="middle">{x:,.10g}</text>'
+        for x in _ticks(scale.low_x, scale.high_x)
+    ]
     return "".join(parts) + f'<text x="{middle}" y="{bottom + 38}" text-anchor="middle">{escape(across)}</text>'
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """About five round numbers from low to high.
+
+    >>> _ticks(0.0, 1.0), _ticks(25.0, 1975.0)
+    ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [500.0, 1000.0, 1500.0])
+    """
+    rough = (high - low) / 5 or 1.0
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(unit * k for k in (1, 2, 5, 10) if unit * k >= rough * 0.999)
+    return [round(k * step, 10) for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
 def _line(line: Line, number: int, scale: _Scale) -> str:
