@@ -31,7 +31,7 @@ from personalization.models.registry import PolicyBook
 from personalization.operations.erasing import Eraser
 from personalization.operations.followers import Followers
 from personalization.operations.forgetting import Forgetting
-from personalization.operations.learner import Learner
+from personalization.operations.learner import CHECKPOINT_EVERY, Learner
 from personalization.operations.projector import Pages, Projector
 from personalization.outbound import Outbound, expect_allowed
 from personalization.profile import PersonalizationProfile
@@ -68,6 +68,7 @@ class House:
     outbound: Outbound
     new_id: Callable[[], str]
     lock: ProcessLock | None = None
+    checkpoint_every: int = CHECKPOINT_EVERY
     followers: Followers = field(init=False)
     _services: dict[str, PersonalizationService] = field(default_factory=dict)
     _guard: Lock = field(default_factory=Lock)
@@ -78,7 +79,7 @@ class House:
     def __post_init__(self) -> None:
         pages = Pages(self.storage)
         self.projector = Projector(self.storage, self.profiles, pages, self._learned)
-        self.learner = Learner(self.storage, self.book, pages, self.clock)
+        self.learner = Learner(self.storage, self.book, pages, self.clock, self.checkpoint_every)
         self.forget = Forgetting(self.profiles, self.engine)
         eraser = Eraser(self.storage, self.book, self.projector, self.learner, pages, self.forget, self.clock)
         self.followers = Followers(self.storage, self.profiles, self.book, self.projector, self.learner, eraser)
@@ -201,6 +202,7 @@ def build_house(
     clock: Clock | None = None,
     storage: Storage | None = None,
     new_id: Callable[[], str] | None = None,
+    checkpoint_every: int = CHECKPOINT_EVERY,
 ) -> House:
     """Wire a house. Without `storage` it opens the database of the settings, made or migrated where that may be done
     unasked, and takes the lock of a SQLite file. new_id makes ids never used before. Raises MisconfiguredError."""
@@ -229,15 +231,28 @@ def build_house(
         outbound=Outbound(clock),
         new_id=new_id,
         lock=lock,
+        checkpoint_every=checkpoint_every,
     )
 
 
-def memory_house(settings: Settings | None = None, clock: Clock | None = None, cipher: Cipher | None = None) -> House:
-    """A house that forgets: for tests and for replaying logs."""
+def memory_house(
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    cipher: Cipher | None = None,
+    token: Callable[[int], bytes] = os.urandom,
+    new_id: Callable[[], str] | None = None,
+    checkpoint_every: int = CHECKPOINT_EVERY,
+) -> House:
+    """A house that forgets: for tests, for replaying logs and for simulations.
+
+    token            : makes pseudonyms, so many bytes
+    new_id           : makes decision ids; where both repeat, so does every decision
+    checkpoint_every : microseconds of the clock; where it flies, checkpoints would take most of the time
+    """
     clock = clock or SystemClock()
-    storage = open_memory_storage(cipher or PlainCipher())
+    storage = open_memory_storage(cipher or PlainCipher(), token)
     settings = settings or Settings(app_env=DEVELOPMENT, jwt_secret_key=secrets.token_hex(MINIMUM_SECRET_BYTES))
-    return build_house(settings, clock, storage)
+    return build_house(settings, clock, storage, new_id, checkpoint_every)
 
 
 def opened_storage(settings: Settings, clock: Clock) -> Storage:

@@ -22,12 +22,13 @@ from personalization import bootstrap
 from personalization.client import Client, Refused, Unreachable
 from personalization.clock import Clock, SystemClock, instant
 from personalization.errors import Invalid, MisconfiguredError, NotFound, PersonalizationError
-from personalization.lab import checkup, datasets, demo, importing, rebuilding
+from personalization.lab import checkup, datasets, demo, importing, rebuilding, simulation
 from personalization.lab.backtest import MUST, Backtest, LiveBacktest, backtest, live_backtest
 from personalization.lab.bench import bench
 from personalization.lab.bookmark import Bookmark
 from personalization.lab.evaluate import evaluate
 from personalization.lab.pages import page
+from personalization.lab.scenarios import SCENARIOS
 from personalization.operations import judging
 from personalization.rest.answering import encoded
 from personalization.security.identity import new_key
@@ -301,6 +302,22 @@ def _judgement_row(one: judging.Judgement) -> tuple[str, ...]:
     return (name, f"{e.value:.4f}", f"{e.low:.4f} .. {e.high:.4f}", f"{e.effective_sample_size:,.0f}", *rest)
 
 
+def _simulate(arguments: argparse.Namespace) -> int:
+    names = arguments.scenario or list(SCENARIOS)
+    with _bar(f"Simulating {', '.join(names)}") as step:
+        found = simulation.simulate(names, arguments.seeds, arguments.messages, arguments.processes, step)
+    title = f"The simulated world, {arguments.seeds} policy seeds"
+    if arguments.html:
+        text = page(title, simulation.sentences(found), simulation.charts(found), simulation.COLUMNS, simulation.rows(found))
+        arguments.html.write_text(text)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([one.document() for one in found], allow_nan=False) + "\n")
+    _show(title, simulation.COLUMNS, simulation.rows(found))
+    for sentence in simulation.sentences(found):
+        print(sentence)
+    return 0 if all(one.met for one in found) else 1
+
+
 def _bench(arguments: argparse.Namespace) -> int:
     with _bar("Measuring") as step:
         found = bench(short=arguments.short, progress=step)
@@ -423,6 +440,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     a.add_argument("--json", type=Path, help="also write the figures to this file")
     a.add_argument("--html", type=Path, help="also write a page with bars to this file")
+    a = command("simulate", _simulate, "Run the product in a simulated world whose truth is known.")
+    a.add_argument("--scenario", nargs="+", choices=list(SCENARIOS), help="default: all")
+    a.add_argument("--seeds", type=_positive, default=5, help="policy seeds 0, 1, …; C makes 20 runs of each")
+    a.add_argument("--messages", type=_positive, help="of each run; fewer than the scenario has leave what is asked unjudged")
+    a.add_argument("--processes", type=_positive, default=os.cpu_count() or 1)
+    a.add_argument("--html", type=Path, help="also write a page with curves to this file")
+    a.add_argument("--json", type=Path, help="also write every figure to this file")
 
     a = command("bench", _bench, "Measure a server of its own (Linux).")
     a.add_argument("--short", action="store_true", help="under a minute")

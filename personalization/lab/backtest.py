@@ -118,7 +118,7 @@ def backtest(log: TrialLog, permutations: int, seed: int = 7, progress: Progress
     runs = []
     for i in range(permutations):
         order = rng.permutation(len(log)).tolist()
-        with _collector_at_rest(), InProcess() as door:
+        with collector_at_rest(), InProcess() as door:
             runs.append(replay(log, order, door, lambda done, _, i=i: progress(i * len(log) + done, total)))  # type: ignore[misc]
     means = [fmean(run) if run else 0.0 for run in runs]
     return Backtest(
@@ -135,7 +135,7 @@ def backtest(log: TrialLog, permutations: int, seed: int = 7, progress: Progress
 
 
 @contextmanager
-def _collector_at_rest() -> Iterator[None]:
+def collector_at_rest() -> Iterator[None]:
     """A pass makes lasting objects and hardly a cycle; looking for cycles among them takes a fifth of its time."""
     gc.disable()
     try:

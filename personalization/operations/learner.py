@@ -23,7 +23,7 @@ from personalization.vocabulary import EventType, LogType
 LEARNER = "learner"
 
 _PUBLISH_EVERY = SECOND
-_CHECKPOINT_EVERY = 5 * SECOND
+CHECKPOINT_EVERY = 5 * SECOND
 #: A checkpoint that takes long is made less often: at most this share of the time goes into it.
 _CHECKPOINT_SHARE = 0.02
 _SNAPSHOTS_KEPT = 30 * DAY
@@ -31,10 +31,16 @@ _ENGAGEMENT = frozenset(str(t) for t in EventType)
 
 
 class Learner:
-    """Joins engagement to decisions, updates the statistics and publishes snapshots. Owned by one thread."""
+    """Joins engagement to decisions, updates the statistics and publishes snapshots. Owned by one thread.
 
-    def __init__(self, storage: Storage, book: PolicyBook, pages: Pages, clock: Clock) -> None:
+    checkpoint_every : microseconds between two checkpoints at least
+    """
+
+    def __init__(
+        self, storage: Storage, book: PolicyBook, pages: Pages, clock: Clock, checkpoint_every: int = CHECKPOINT_EVERY
+    ) -> None:
         self._storage, self._book, self._pages, self._clock = storage, book, pages, clock
+        self._checkpoint_every = checkpoint_every
         self._ledgers: dict[str, _Kept] = {}
         self._rows = telemetry.FOLLOWER_SEQ.labels(LEARNER)
         self._published = telemetry.SNAPSHOTS.labels("published")
@@ -85,7 +91,7 @@ class Learner:
         if tenant_id not in self._ledgers:
             known = self._storage.checkpoints.load(tenant_id, LEARNER)
             ledger = CreditLedger.unpack(known[1]) if known else CreditLedger()
-            self._ledgers[tenant_id] = _Kept(ledger, saved=ledger.seq, save_at=self._clock.now() + _CHECKPOINT_EVERY)
+            self._ledgers[tenant_id] = _Kept(ledger, saved=ledger.seq, save_at=self._clock.now() + self._checkpoint_every)
         return self._ledgers[tenant_id]
 
     def _reward_of(self, tenant_id: str) -> Callable[[int], RewardSpec]:
@@ -122,7 +128,7 @@ class Learner:
             self._storage.checkpoints.save(tenant_id, LEARNER, kept.ledger.seq, kept.ledger.pack())
             kept.saved = kept.ledger.seq
             took = int((self._clock.monotonic() - began) * SECOND)
-            kept.save_at = self._clock.now() + max(_CHECKPOINT_EVERY, int(took / _CHECKPOINT_SHARE))
+            kept.save_at = self._clock.now() + max(self._checkpoint_every, int(took / _CHECKPOINT_SHARE))
 
 
 @dataclass
