@@ -18,7 +18,7 @@ from personalization.errors import SupportThin
 from personalization.lab.datasets import ClickLog, TrialLog, hillstrom, open_bandit
 from personalization.lab.scores import Score
 from personalization.learning.crossfit import cross_fitted, folds_of
-from personalization.learning.evaluation import Array, ChoiceLog, Estimate, dr, effective_sample_size, ips, snips
+from personalization.learning.evaluation import Array, ChoiceLog, Estimate, dr, effective_sample_size, ips, self_check, snips
 
 TASK = "OPE coverage"
 FILES = ("hillstrom.csv.gz", "obd_random_men.csv.gz", "obd_bts_men.csv.gz")
@@ -82,7 +82,7 @@ def coverage(folder: Path, step: Step, runs: int = RUNS) -> list[Score]:
     scores: list[Score] = []
     for i, case in enumerate(cases):
         scores += [_score(found) for found in covered(case, runs, lambda done, _, i=i: step(i * runs + done, len(cases) * runs))]  # type: ignore[misc]
-    return [*scores, _refusals(thin, runs)]
+    return [*scores, _refusals(thin, runs), _agreements(cases, runs)]
 
 
 def covered(case: Case, runs: int, step: Step = lambda done, total: None, seed: int = 11) -> list[Covered]:
@@ -131,6 +131,13 @@ def refused(case: Case, runs: int, seed: int = 13) -> tuple[int, float]:
     return refusals, float(np.median(sizes))
 
 
+def agreeing(case: Case, runs: int, seed: int = 17) -> int:
+    """In how many logs the logging policy agrees with its own log."""
+    rng = np.random.default_rng(seed)
+    logs = (case.world.log(case.logging, case.rows, rng) for _ in range(runs))
+    return sum(self_check(log, kinds @ case.logging).agrees for kinds, log in logs)
+
+
 def _score(found: Covered) -> Score:
     low, high = _wilson(found.covered, found.runs)
     return Score(
@@ -149,6 +156,15 @@ def _refusals(thin: Case, runs: int) -> Score:
     low, high = _wilson(refusals, runs)
     metric = f"refused, {thin.name}, effective rows {effective:,.1f}"
     return Score(task=TASK, metric=metric, value=refusals / runs, low=low, high=high, must=_MUST)
+
+
+def _agreements(cases: Sequence[Case], runs: int) -> Score:
+    """The A/A check: how often a logging policy is told from its own log to be what it is."""
+    agreed = sum(agreeing(case, runs) for case in cases)
+    low, high = _wilson(agreed, runs * len(cases))
+    return Score(
+        task=TASK, metric="A/A check agrees, all cases", value=agreed / (runs * len(cases)), low=low, high=high, must=_MUST
+    )
 
 
 def _wilson(hits: int, runs: int) -> tuple[float, float]:

@@ -190,14 +190,6 @@ def effective_sample_size(weights: Array) -> float:
     return float(weights.sum()) ** 2 / squares if squares else 0.0
 
 
-def require_support(logging: Array, target: Array) -> None:
-    """Where the logging policy's whole distribution (n, k) is known: raises SupportThin if it never does what the candidate
-    would. A log alone shows this only by its mean weight, which falls short of 1."""
-    never = float((target * (logging <= 0.0)).sum(axis=1).mean())
-    if never > 0.0:
-        raise SupportThin(f"the logging policy never did what the candidate does in {never:.2%} of cases")
-
-
 def _weights(log: ChoiceLog, target: Array, least: float) -> Array:
     if target.ndim != 2 or len(target) != len(log) or log.actions.min() < 0 or log.actions.max() >= target.shape[1]:
         raise Invalid.field("target", "must have one row a logged choice and one column an action")

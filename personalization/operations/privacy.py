@@ -9,7 +9,7 @@ from typing import Any
 from personalization.clock import Clock, rfc3339
 from personalization.core import DeepPersonalizationEngine
 from personalization.errors import NotFound
-from personalization.operations.erasing import Forget, sweep
+from personalization.operations.erasing import Forget, certificate_is_genuine, certificate_secret, sweep
 from personalization.operations.exporting import Export
 from personalization.operations.profiles import Profiles
 from personalization.storage.base import ANONYMIZE, COMPLETED, ERASE, Erasure, Storage
@@ -63,7 +63,7 @@ class Privacy:
         return {"erasure_id": erasure.erasure_id, "status": erasure.status}
 
     def erasure(self, erasure_id: str) -> Document:
-        """How far it has come. Raises NotFound."""
+        """How far it has come; genuine: whether the certificate's MAC is still right. Raises NotFound."""
         found = self._storage.privacy.find(self._tenant_id, erasure_id)
         if found is None:
             raise NotFound("erasure")
@@ -73,7 +73,11 @@ class Privacy:
             "requested_at": rfc3339(found.requested_at),
             "completed_at": None if found.completed_at is None else rfc3339(found.completed_at),
         }
-        return answer if found.certificate is None else {**answer, "certificate": json.loads(found.certificate)}
+        if found.certificate is None:
+            return answer
+        certificate = json.loads(found.certificate)
+        genuine = certificate_is_genuine(certificate, certificate_secret(self._storage, self._tenant_id))
+        return {**answer, "certificate": certificate, "genuine": genuine}
 
     def _left(self, erasure: Erasure) -> None:
         if erasure.user_ref is not None:

@@ -565,3 +565,4 @@ class ErasureDocument(ErasureBegun, kw_only=True):
     requested_at: Time
     completed_at: Time | None
     certificate: Certificate | None = None
+    genuine: bool | None = None

@@ -81,6 +81,7 @@ def test_the_privacy_officer_erases_a_person_and_gets_a_certificate(call: Callab
         time.sleep(0.05)
     assert found["completed_at"] >= found["requested_at"]
     assert found["certificate"]["swept"]["decisions"] == 1
+    assert found["genuine"] is True
     assert "ada@example.org" not in str(found)
     assert call("GET", f"/personalization/decisions/{decision_id}").status_code == 404
     assert call("GET", "/personalization/profiles/ada@example.org").status_code == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,6 +117,15 @@ def logged(storage: Storage) -> list[LogEntry]:
     storage.life.close()
     assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
     return rows
+
+
+def rebuilt(server: Server) -> dict[str, Any]:
+    """What `rebuild --check` says of the database of a server that has ended."""
+    command = [sys.executable, "-m", "personalization.cli", "rebuild", "--check", "--json"]
+    check = subprocess.run(command, cwd=ROOT, env=server.environment, capture_output=True, text=True)
+    assert check.stdout, check.stderr
+    found: dict[str, Any] = json.loads(check.stdout)
+    return found
 
 
 @pytest.fixture

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,7 +18,7 @@ import pytest
 from personalization.client import Client, Unreachable
 from personalization.clock import SystemClock, rfc3339
 from personalization.storage.base import Storage
-from tests.faults.conftest import ROOT, Server, logged, prepared
+from tests.faults.conftest import Server, logged, prepared, rebuilt
 
 USERS = 40
 OFFER = {"template_id": "offer", "variants": [{"variant_id": v, "content": {"en": {"text": v}}} for v in "ab"]}
@@ -129,15 +126,7 @@ def expect_everything_once(storage: Storage, callers: list[Caller]) -> None:
 
 def expect_the_live_state_of_the_log(server: Server) -> None:
     """What was learned and projected is what the log says: nothing is missing, nothing counted twice."""
-    check = subprocess.run(
-        [sys.executable, "-m", "personalization.cli", "rebuild", "--check", "--json"],
-        cwd=ROOT,
-        env=server.environment,
-        capture_output=True,
-        text=True,
-    )
-    assert check.returncode == 0, check.stderr
-    assert json.loads(check.stdout)["identical"] is True
+    assert rebuilt(server)["identical"] is True
 
 
 def run(server: Server, storage: Storage, key: str, times: int, victims: Callable[[], list[int]]) -> None:

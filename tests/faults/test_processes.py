@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from personalization.client import Client
 from personalization.clock import SystemClock, rfc3339
 from personalization.errors import MisconfiguredError
 from personalization.settings import Settings
-from tests.faults.conftest import KEYS, ROOT, Server, prepared
+from tests.faults.conftest import KEYS, ROOT, Server, prepared, rebuilt
 
 WRITERS, EACH, CALL = 4, 2_500, 100
 
@@ -158,15 +157,7 @@ def test_a_killed_server_has_everything_it_acknowledged(
         assert {name: again[name] for name in answer} == answer
         assert again["replay"]["identical"] is True
     server.stop()
-    check = subprocess.run(
-        [sys.executable, "-m", "personalization.cli", "rebuild", "--check", "--json"],
-        cwd=ROOT,
-        env=server.environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(check.stdout)["identical"] is True
+    assert rebuilt(server)["identical"] is True
 
 
 def test_sigterm_lets_requests_in_flight_finish(serve: Callable[..., Server], sqlite_url: str, key: str) -> None:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from personalization.errors import SupportThin
-from personalization.lab.coverage import Case, World, cases_of, covered, estimates, refused
+from personalization.lab.coverage import Case, World, agreeing, cases_of, covered, estimates, refused
 from personalization.lab.datasets import ClickLog, TrialLog
+from personalization.learning.evaluation import self_check
 
 WORLD = World(shares=np.array([0.6, 0.4]), rates=np.array([[0.3, 0.1], [0.05, 0.2]]))
 EVEN = np.full((2, 2), 0.5)
@@ -45,6 +46,14 @@ def test_a_thin_case_is_refused_and_shows_its_effective_sample_size() -> None:
     assert effective < 20
     with pytest.raises(SupportThin):
         covered(thin, runs=1)
+
+
+def test_a_logging_policy_agrees_with_its_own_log_and_not_with_anothers() -> None:
+    honest = case(np.eye(2))
+    assert agreeing(honest, runs=20) >= 17
+    rng = np.random.default_rng(9)
+    _, log = honest.world.log(honest.logging, honest.rows, rng)
+    assert not self_check(log, np.tile([0.8, 0.2], (len(log), 1))).agrees
 
 
 def test_cases_are_made_from_real_tables() -> None:

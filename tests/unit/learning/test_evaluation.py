@@ -16,7 +16,6 @@ from personalization.learning.evaluation import (
     effective_sample_size,
     ips,
     on_policy,
-    require_support,
     self_check,
     snips,
 )
@@ -151,9 +150,6 @@ def test_a_candidate_that_acts_where_the_log_never_did_is_refused() -> None:
     target = np.tile([0.3, 0.3, 0.4], (1_000, 1))
     with pytest.raises(SupportThin, match="mean weight"):
         ips(log, target)
-    with pytest.raises(SupportThin, match=r"40\.00%"):
-        require_support(np.tile([0.5, 0.5, 0.0], (1_000, 1)), target)
-    require_support(np.tile([0.4, 0.4, 0.2], (1_000, 1)), target)
 
 
 def test_without_a_single_click_the_interval_does_not_claim_certainty() -> None:
