@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from personalization.learning.bandits import BIAS, QUANTUM, Feature, feature_key
+from personalization.learning.encoding import BIAS, QUANTUM, Feature, feature_key
 from personalization.profile import PersonalizationProfile
 from personalization.recent import Recent
 
@@ -33,7 +33,7 @@ def profile_features(profile: PersonalizationProfile | None, language: str) -> t
     key = (profile.tenant_id, profile.user_ref, profile.version, language)
     found = _profiles.get(key)
     if found is None:
-        found = (*_declared("trait", profile.traits), _category("language", language))
+        found = (*_declared("trait", profile.traits), _category("language", language, ambient=True))
         _profiles.put(key, found)
     return found
 
@@ -49,7 +49,7 @@ def forget() -> None:
 def moment_features(hour_of_week: int) -> tuple[Feature, ...]:
     """Day part and weekend."""
     day, hour = divmod(hour_of_week, 24)
-    return _category("daypart", _DAYPARTS[hour // 4]), _category("weekend", day >= 5)
+    return _category("daypart", _DAYPARTS[hour // 4], ambient=True), _category("weekend", day >= 5, ambient=True)
 
 
 def context_features(context: Mapping[str, Any]) -> tuple[Feature, ...]:
@@ -66,19 +66,20 @@ def gathered(*parts: tuple[Feature, ...]) -> tuple[Feature, ...]:
 def feature_names(profile: PersonalizationProfile | None, language: str, context: Mapping[str, Any]) -> dict[int, str]:
     """Names behind the keys that `gathered` may hold, for explanations."""
     traits = profile.traits if profile is not None else {}
-    named = [f"language={language}", "profile=unknown", *(f"daypart={part}" for part in _DAYPARTS), "weekend=True", "weekend=False"]
+    ambient = [f"language={language}", *(f"daypart={part}" for part in _DAYPARTS), "weekend=True", "weekend=False"]
+    named = ["profile=unknown"]
     named += [f"trait:{name}{end}" for name, value in traits.items() for end in ("", f"={value}")]
     named += [f"context:{name}{end}" for name, value in context.items() for end in ("", f"={value}")]
-    return {BIAS: "variant"} | {feature_key(name): name for name in named}
+    return {BIAS: "variant"} | {feature_key(name, True): name for name in ambient} | {feature_key(name): name for name in named}
 
 
 @lru_cache(maxsize=1024)
 def _unknown(language: str) -> tuple[Feature, ...]:
-    return _category("profile", "unknown"), _category("language", language)
+    return _category("profile", "unknown"), _category("language", language, ambient=True)
 
 
-def _category(name: str, value: object) -> Feature:
-    return feature_key(f"{name}={value}"), _ONE
+def _category(name: str, value: object, ambient: bool = False) -> Feature:
+    return feature_key(f"{name}={value}", ambient), _ONE
 
 
 def _declared(kind: str, declared: Mapping[str, Any]) -> Iterator[Feature]:
