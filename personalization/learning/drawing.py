@@ -36,14 +36,17 @@ def greedy_of(scores: Array, allowed: Array) -> Array:
     """The allowed arm of the highest score, the first of equals; -1 where none is allowed."""
     xp = array_namespace(scores)
     lowest = xp.asarray(-float("inf"), dtype=scores.dtype, device=device(scores))
-    best = xp.argmax(xp.where(allowed, scores, lowest), axis=-1)
-    return xp.where(xp.any(allowed, axis=-1), best, xp.asarray(-1, dtype=best.dtype, device=device(best)))
+    open_scores, k = xp.where(allowed, scores, lowest), scores.shape[1]
+    best = allowed & (open_scores == xp.max(open_scores, axis=-1, keepdims=True))
+    arms = xp.arange(k, dtype=_whole(scores), device=device(scores))[None, :]
+    first = xp.min(xp.where(best, arms, xp.full_like(arms, k)), axis=-1)
+    return xp.where(first < k, first, xp.full_like(first, -1))
 
 
 def at(greedy: Array, k: int) -> Array:
     """(n, k) True at each row's arm."""
     xp = array_namespace(greedy)
-    return xp.arange(k, dtype=greedy.dtype, device=device(greedy))[None, :] == greedy[:, None]
+    return xp.permute_dims(xp.arange(k, dtype=greedy.dtype, device=device(greedy))[:, None] == greedy[None, :], (1, 0))
 
 
 def shares(odds: Array, greedy: Array, exploration: float | Array = 1.0) -> Array:
@@ -64,10 +67,12 @@ def draw(points: Array, uniforms: Array) -> tuple[Array, Array]:
     xp = array_namespace(points, uniforms)
     if bool(xp.any((uniforms < 0) | (uniforms >= GRID))):
         raise _uniforms_invalid()
-    bounds = xp.cumulative_sum(points, axis=-1)
-    index = xp.sum(xp.astype(bounds <= uniforms[:, None], _whole(points)), axis=-1)
+    index, bound = xp.zeros_like(uniforms), xp.zeros_like(uniforms)
+    for arm in range(points.shape[1]):
+        bound = bound + points[:, arm]
+        index = index + xp.astype(bound <= uniforms, index.dtype)
     propensity = xp.astype(xp.sum(_only(points, index), axis=-1), _default(points, "real floating")) / GRID
-    nothing = bounds[:, -1] == 0
+    nothing = bound == 0
     return xp.where(nothing, -xp.ones_like(index), index), xp.where(nothing, xp.ones_like(propensity), propensity)
 
 

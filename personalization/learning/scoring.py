@@ -88,7 +88,14 @@ def checked(name: str, values: Array, allowed: Array | None) -> tuple[Array, Arr
         values = xp.where(allowed, values, xp.zeros_like(values))
     if not bool(xp.all(xp.isfinite(values))):
         raise not_finite(name)
-    return on_grid(values), allowed
+    return on_grid(arms_first(values)), arms_first(allowed)
+
+
+def arms_first(values: Array) -> Array:
+    """The same (n, k), in memory arm by arm where the library lets us: what is done arm by arm then runs along rows."""
+    xp = array_namespace(values)
+    n, k = values.shape
+    return xp.permute_dims(xp.reshape(xp.reshape(xp.permute_dims(values, (1, 0)), (n * k,)), (k, n)), (1, 0))
 
 
 def summed(values: Array) -> Array:
