@@ -34,13 +34,16 @@ class Odds(NamedTuple):
 
 def greedy_of(scores: Array, allowed: Array) -> Array:
     """The allowed arm of the highest score, the first of equals; -1 where none is allowed."""
+    return lead_of(scores, allowed)[0]
+
+
+def lead_of(scores: Array, allowed: Array) -> tuple[Array, Array]:
+    """The greedy arm (n,) and its score (n, 1), 0 where none is allowed."""
     xp = array_namespace(scores)
-    lowest = xp.asarray(-float("inf"), dtype=scores.dtype, device=device(scores))
-    open_scores, k = xp.where(allowed, scores, lowest), scores.shape[1]
-    best = allowed & (open_scores == xp.max(open_scores, axis=-1, keepdims=True))
-    arms = xp.arange(k, dtype=_whole(scores), device=device(scores))[None, :]
-    first = xp.min(xp.where(best, arms, xp.full_like(arms, k)), axis=-1)
-    return xp.where(first < k, first, xp.full_like(first, -1))
+    reachable = xp.where(allowed, scores, xp.asarray(-float("inf"), dtype=scores.dtype, device=device(scores)))
+    greedy, best = xp.argmax(reachable, axis=-1), xp.max(reachable, axis=-1)
+    real = xp.any(allowed, axis=-1)
+    return xp.where(real, greedy, -xp.ones_like(greedy)), xp.where(real, best, xp.zeros_like(best))[:, None]
 
 
 def at(greedy: Array, k: int) -> Array:
@@ -53,13 +56,14 @@ def shares(odds: Array, greedy: Array, exploration: float | Array = 1.0) -> Arra
     """Whole points (n, k), each row GRID together. exploration : one share for all rows, or one a row. O(n k)."""
     xp = array_namespace(odds)
     _check_exploration(exploration)
-    chosen, total, own = at(greedy, odds.shape[1]), column(summed(odds)), column(summed(_only(odds, greedy)))
+    chosen, bound = at(greedy, odds.shape[1]), column(exploration)
+    total, own = column(summed(odds)), xp.sum(xp.where(chosen, odds, xp.zeros_like(odds)), axis=-1, keepdims=True)
     total = xp.where(total > 0.0, total, xp.ones_like(total))
-    bound, off = column(exploration), 1.0 - own / total
+    off = 1.0 - own / total
     shrunk = xp.where(off > bound, bound / xp.where(off > bound, off, xp.ones_like(off)), xp.ones_like(off))
     points = xp.astype(xp.floor(odds * (GRID / total * shrunk)), _whole(odds))
-    others = _within(xp.where(chosen, xp.zeros_like(points), points), bound)
-    return xp.where(chosen, GRID - column(xp.sum(others, axis=-1)), others)
+    others, taken = _within(xp.where(chosen, xp.zeros_like(points), points), bound)
+    return xp.where(chosen, GRID - taken, others)
 
 
 def draw(points: Array, uniforms: Array) -> tuple[Array, Array]:
@@ -71,8 +75,10 @@ def draw(points: Array, uniforms: Array) -> tuple[Array, Array]:
     for arm in range(points.shape[1]):
         bound = bound + points[:, arm]
         index = index + xp.astype(bound <= uniforms, index.dtype)
-    propensity = xp.astype(xp.sum(_only(points, index), axis=-1), _default(points, "real floating")) / GRID
     nothing = bound == 0
+    index = xp.where(nothing, xp.zeros_like(index), index)
+    taken = xp.take_along_axis(points, index[:, None], axis=-1)[:, 0]
+    propensity = xp.astype(taken, _default(points, "real floating")) / GRID
     return xp.where(nothing, -xp.ones_like(index), index), xp.where(nothing, xp.ones_like(propensity), propensity)
 
 
@@ -106,19 +112,21 @@ def _points(odds: Sequence[float], greedy: int, exploration: float) -> list[int]
     return points
 
 
-def _within(others: Array, exploration: float | Array) -> Array:
-    """Rounding can carry a sum over its bound (in float32, hardly ever in float64): then each gives what is too much."""
+def _within(others: Array, exploration: float | Array) -> tuple[Array, Array]:
+    """The points off the greedy arm, and their sum (n, 1). Rounding can carry it over its bound (in float32, hardly ever in
+    float64): then each gives what is too much."""
     xp = array_namespace(others)
     bound = (
         int(exploration * GRID) if isinstance(exploration, int | float) else xp.astype(xp.floor(exploration * GRID), others.dtype)
     )
-    total = column(xp.sum(others, axis=-1))
+    total = xp.sum(others, axis=-1, keepdims=True)
     if not bool(xp.any(total > bound)):
-        return others
+        return others, total
     real = _default(others, "real floating")
     share = xp.astype(total - bound, real) / xp.astype(xp.where(total > 0, total, xp.ones_like(total)), real)
     cut = xp.astype(xp.floor(xp.astype(others, real) * share), others.dtype) + 1
-    return xp.where((total > bound) & (others > 0), others - cut, others)
+    others = xp.where((total > bound) & (others > 0), others - cut, others)
+    return others, xp.sum(others, axis=-1, keepdims=True)
 
 
 def _whole(values: Array) -> Any:
@@ -128,11 +136,6 @@ def _whole(values: Array) -> Any:
 def _default(values: Array, kind: str) -> Any:
     """The library's dtype of that kind where the array lives: a device may know no 64 bits."""
     return array_namespace(values).__array_namespace_info__().default_dtypes(device=device(values))[kind]
-
-
-def _only(values: Array, index: Array) -> Array:
-    xp = array_namespace(values)
-    return xp.where(at(index, values.shape[1]), values, xp.zeros_like(values))
 
 
 def _check_exploration(exploration: float | Array) -> None:

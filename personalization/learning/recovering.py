@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from array_api_compat import array_namespace, device
 
 from personalization.errors import ArrayInvalid
-from personalization.learning.drawing import Odds, at, greedy_of
-from personalization.learning.scoring import Array, checked, column, on_grid
+from personalization.learning.drawing import Odds, lead_of
+from personalization.learning.scoring import Array, checked, on_grid
 
 #: Days: a quarter to 64, in steps of sqrt(2).
 HALF_LIVES = tuple(2.0 ** (step / 2.0) for step in range(-4, 13))
@@ -56,11 +56,9 @@ def softmax(scores: Array, temperature: float, allowed: Array | None = None) -> 
         raise ArrayInvalid("temperature", "is not above 0 and finite", "give the difference of scores that shall matter")
     values, allowed = checked("scores", scores, allowed)
     xp = array_namespace(values)
-    greedy = greedy_of(values, allowed)
-    zero = xp.zeros_like(values)
-    best = column(xp.sum(xp.where(at(greedy, values.shape[1]), values, zero), axis=-1))
+    greedy, best = lead_of(values, allowed)
     odds = xp.exp(xp.clip((values - best) / temperature, -80.0, 0.0))
-    return Odds(xp.where(allowed, on_grid(odds), zero), greedy)
+    return Odds(xp.where(allowed, on_grid(odds), xp.zeros_like(odds)), greedy)
 
 
 def statistics(days: Array, rewards: Array, scores: Array, weights: Array | None = None) -> Array:

@@ -49,7 +49,8 @@ def scores(contexts: Array, weights: Array) -> Array:
 
     Exact, so the same alone and in company, when `contexts` are `quantised` and `weights` `settled`.
     """
-    return array_namespace(contexts, weights).matmul(contexts, weights)
+    xp = array_namespace(contexts, weights)
+    return xp.permute_dims(xp.matmul(xp.permute_dims(weights, (1, 0)), xp.permute_dims(contexts, (1, 0))), (1, 0))
 
 
 def deviations(contexts: Array, factors: Array) -> Array:
@@ -60,8 +61,8 @@ def deviations(contexts: Array, factors: Array) -> Array:
     xp = array_namespace(contexts, factors)
     k, d, r = factors.shape
     flat = xp.reshape(xp.permute_dims(factors, (1, 0, 2)), (d, k * r))
-    projected = on_grid(xp.reshape(xp.matmul(contexts, flat), (contexts.shape[0], k, r)), FACTOR_STEPS)
-    return xp.sqrt(xp.sum(projected * projected, axis=-1))
+    steps = xp.round(xp.reshape(xp.matmul(contexts * FACTOR_STEPS, flat), (contexts.shape[0], k, r)))
+    return xp.sqrt(xp.sum(steps * steps, axis=-1)) / FACTOR_STEPS
 
 
 def on_grid(values: Array, steps: float | None = None) -> Array:

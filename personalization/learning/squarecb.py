@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from array_api_compat import array_namespace
 
 from personalization.errors import ArrayInvalid
-from personalization.learning.drawing import Odds, at, draw_one, greedy_of
+from personalization.learning.drawing import Odds, at, draw_one, lead_of
 from personalization.learning.scoring import SCORE_STEPS, Array, checked, column, not_finite, summed
 
 
@@ -40,11 +40,10 @@ def inverse_gaps(scores: Array, gamma: float | Array, allowed: Array | None = No
     xp = array_namespace(values)
     _check(gamma)
     k, zero = values.shape[1], xp.zeros_like(values)
-    greedy = greedy_of(values, allowed)
+    greedy, best = lead_of(values, allowed)
     chosen = at(greedy, k)
-    best = column(xp.sum(xp.where(chosen, values, zero), axis=-1))
     arms = column(xp.sum(xp.astype(allowed, values.dtype), axis=-1))
-    weighted = xp.where(allowed, best - values, zero) * column(gamma) + xp.where(arms > 0.0, arms, xp.ones_like(arms))
+    weighted = xp.abs(best - values) * column(gamma) + xp.where(arms > 0.0, arms, xp.ones_like(arms))
     others = xp.where(allowed & ~chosen, 1.0 / weighted, zero)
     return Odds(xp.where(chosen, 1.0 - column(summed(others)), others), greedy)
 

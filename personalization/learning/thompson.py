@@ -30,8 +30,8 @@ from array_api_compat import array_namespace, device
 from scipy.special import ndtri
 
 from personalization.errors import ArrayInvalid
-from personalization.learning.drawing import Odds, at, draw_one, greedy_of
-from personalization.learning.scoring import FACTOR_STEPS, SCORE_STEPS, Array, checked, column, not_finite, on_grid
+from personalization.learning.drawing import Odds, at, draw_one, lead_of
+from personalization.learning.scoring import FACTOR_STEPS, SCORE_STEPS, Array, checked, not_finite, on_grid
 
 #: Points of the sum, and the most dimensions they are made for.
 POINTS, DIMENSIONS = 256, 128
@@ -51,12 +51,12 @@ def chances(means: Array, factor: Array, allowed: Array | None = None) -> Odds:
     means, allowed = checked("means", means, allowed)
     factor = _checked_factor(factor, allowed)
     xp = array_namespace(means)
-    greedy = greedy_of(means, allowed)
+    greedy, best = lead_of(means, allowed)
     points = xp.asarray(normal_points(factor.shape[2]).T, dtype=means.dtype, device=device(means))
     n = means.shape[0]
     blocks = [slice(start, min(start + _BLOCK, n)) for start in range(0, max(n, 1), _BLOCK)]
     counts = xp.concat([_counted(means[rows, :], factor[rows, :, :], allowed[rows, :], points) for rows in blocks])
-    floor = xp.where(allowed, _kept(means, factor, at(greedy, means.shape[1])), xp.zeros_like(means))
+    floor = xp.where(allowed, _kept(best - means, factor, at(greedy, means.shape[1])), xp.zeros_like(means))
     return Odds(xp.where(counts > 0.0, counts, floor), greedy)
 
 
@@ -148,10 +148,9 @@ def _worth(wins: Array, real: Any) -> Array:
     return xp.sum(held * xp.floor(_WORTH / xp.sum(held, axis=1, keepdims=True)), axis=-1)
 
 
-def _kept(means: Array, factor: Array, chosen: Array) -> Array:
+def _kept(lead: Array, factor: Array, chosen: Array) -> Array:
     """(n, k) what an arm keeps that no point favours."""
-    xp = array_namespace(means)
-    lead = column(xp.sum(xp.where(chosen, means, xp.zeros_like(means)), axis=-1)) - means
+    xp = array_namespace(lead)
     greedy = xp.sum(xp.where(chosen[:, :, None], factor, xp.zeros_like(factor)), axis=1, keepdims=True)
     variance = xp.sum((factor - greedy) * (factor - greedy), axis=-1)
     certain = variance <= 0.0
