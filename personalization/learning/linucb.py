@@ -15,7 +15,7 @@ from array_api_compat import array_namespace
 
 from personalization.errors import ArrayInvalid
 from personalization.learning.drawing import Odds, draw_one, greedy_of
-from personalization.learning.scoring import SCORE_STEPS, Array, checked, not_finite
+from personalization.learning.scoring import MOST, SCORE_STEPS, Array, checked, not_finite
 
 
 def confidence_width(delta: float) -> float:
@@ -52,6 +52,8 @@ def decide_one(
         bounds = [_settled(_settled(means[arm]) + alpha * _settled(deviations[arm])) for arm in arms]
     except (ValueError, OverflowError) as error:
         raise not_finite("means or deviations") from error
+    if max(bounds) > MOST or min(bounds) < -MOST:
+        raise not_finite("means or deviations")
     at, propensity = draw_one([1.0] * len(bounds), bounds.index(max(bounds)), uniform, exploration)
     return arms[at], propensity
 

@@ -24,6 +24,9 @@ Array = Any
 CONTEXT_STEPS, WEIGHT_STEPS, FACTOR_STEPS, SCORE_STEPS, SINGLE_STEPS = 2.0**8, 2.0**22, 2.0**20, 2.0**30, 2.0**16
 #: The largest value a context may hold; beyond it values are held there, so that none can explode.
 LARGEST = 2.0**8
+#: No score, weight, factor or rate may be larger.
+MOST = 2.0**62
+_NO_NUMBERS = "hold NaN, an infinity or a number beyond 2^62"
 
 
 def quantised(contexts: Array) -> Array:
@@ -87,7 +90,7 @@ def checked(name: str, values: Array, allowed: Array | None) -> tuple[Array, Arr
         raise ArrayInvalid("allowed", f"has shape {tuple(allowed.shape)}", f"give it the shape of {name}, {tuple(values.shape)}")
     else:
         values = xp.where(allowed, values, xp.zeros_like(values))
-    if not bool(xp.all(xp.isfinite(values))):
+    if not bounded(values):
         raise not_finite(name)
     return on_grid(arms_first(values)), arms_first(allowed)
 
@@ -107,8 +110,14 @@ def summed(values: Array) -> Array:
     return total
 
 
+def bounded(values: Array) -> bool:
+    """Whether all are numbers within +-MOST; NaN is not."""
+    xp = array_namespace(values)
+    return bool(xp.all(xp.abs(values) <= MOST))
+
+
 def not_finite(name: str) -> ArrayInvalid:
-    return ArrayInvalid(name, "hold NaN or an infinity", "mask the arm in `allowed`, or mend its features and weights")
+    return ArrayInvalid(name, _NO_NUMBERS, "mask the arm in `allowed`, or mend its features and weights")
 
 
 def column(values: float | Array) -> Any:
@@ -117,7 +126,6 @@ def column(values: float | Array) -> Any:
 
 
 def _finite_on_grid(name: str, values: Array, steps: float) -> Array:
-    xp = array_namespace(values)
-    if not bool(xp.all(xp.isfinite(values))):
-        raise ArrayInvalid(name, "hold NaN or an infinity", "publish the model again from finite statistics")
+    if not bounded(values):
+        raise ArrayInvalid(name, _NO_NUMBERS, "publish the model again from finite statistics")
     return on_grid(values, steps)

@@ -18,7 +18,7 @@ from array_api_compat import array_namespace
 
 from personalization.errors import ArrayInvalid
 from personalization.learning.drawing import Odds, at, draw_one, lead_of
-from personalization.learning.scoring import SCORE_STEPS, Array, checked, column, not_finite, summed
+from personalization.learning.scoring import MOST, SCORE_STEPS, Array, checked, column, not_finite, summed
 
 
 def learning_rate(n: float, k: int, d: int, variance: float = 1.0, scale: float = 8.0) -> float:
@@ -61,6 +61,8 @@ def decide_one(
     except (ValueError, OverflowError) as error:
         raise not_finite("scores") from error
     best, mu = max(values), len(values)
+    if best > MOST or min(values) < -MOST:
+        raise not_finite("scores")
     greedy, others = values.index(best), 0.0
     odds = [1.0 / ((best - value) * gamma + mu) for value in values]
     odds[greedy] = 0.0
@@ -73,9 +75,8 @@ def decide_one(
 
 def _check(gamma: float | Array) -> None:
     if isinstance(gamma, int | float):
-        fine = 0.0 <= gamma < math.inf
+        fine = 0.0 <= gamma <= MOST
     else:
-        xp = array_namespace(gamma)
-        fine = bool(xp.all((gamma >= 0.0) & xp.isfinite(gamma)))
+        fine = bool(array_namespace(gamma).all((gamma >= 0.0) & (gamma <= MOST)))
     if not fine:
-        raise ArrayInvalid("gamma", "is negative, infinite or NaN", "take it from `learning_rate`")
+        raise ArrayInvalid("gamma", "is negative, NaN or beyond 2^62", "take it from `learning_rate`")

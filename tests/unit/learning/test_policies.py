@@ -144,11 +144,11 @@ def test_arms_that_are_alike_and_least_known_are_explored(name: str) -> None:
 
 
 @every_policy
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])
 def test_scores_that_are_no_numbers_are_refused_with_what_to_change(name: str, bad: float) -> None:
     means, factor, _, _ = some()
     means[3, 2] = bad
-    with pytest.raises(ValueError, match="NaN or an infinity; mask the arm in `allowed`") as refused:
+    with pytest.raises(ValueError, match="mask the arm in `allowed`") as refused:
         points_of(name, means, factor)
     assert isinstance(refused.value, Invalid)
 
