@@ -40,10 +40,10 @@ def greedy_of(scores: Array, allowed: Array) -> Array:
 def lead_of(scores: Array, allowed: Array) -> tuple[Array, Array]:
     """The greedy arm (n,) and its score (n, 1), 0 where none is allowed."""
     xp = array_namespace(scores)
-    reachable = xp.where(allowed, scores, xp.asarray(-float("inf"), dtype=scores.dtype, device=device(scores)))
+    reachable = xp.where(allowed, scores, -float("inf"))
     greedy, best = xp.argmax(reachable, axis=-1), xp.max(reachable, axis=-1)
     real = xp.any(allowed, axis=-1)
-    return xp.where(real, greedy, -xp.ones_like(greedy)), xp.where(real, best, xp.zeros_like(best))[:, None]
+    return xp.where(real, greedy, -1), xp.where(real, best, 0.0)[:, None]
 
 
 def at(greedy: Array, k: int) -> Array:
@@ -57,12 +57,12 @@ def shares(odds: Array, greedy: Array, exploration: float | Array = 1.0) -> Arra
     xp = array_namespace(odds)
     _check_exploration(exploration)
     chosen, bound = at(greedy, odds.shape[1]), column(exploration)
-    total, own = column(summed(odds)), xp.sum(xp.where(chosen, odds, xp.zeros_like(odds)), axis=-1, keepdims=True)
-    total = xp.where(total > 0.0, total, xp.ones_like(total))
+    total, own = column(summed(odds)), xp.sum(xp.where(chosen, odds, 0.0), axis=-1, keepdims=True)
+    total = xp.where(total > 0.0, total, 1.0)
     off = 1.0 - own / total
-    shrunk = xp.where(off > bound, bound / xp.where(off > bound, off, xp.ones_like(off)), xp.ones_like(off))
+    shrunk = xp.where(off > bound, bound / xp.where(off > bound, off, 1.0), 1.0)
     points = xp.astype(xp.floor(odds * (GRID / total * shrunk)), _whole(odds))
-    others, taken = _within(xp.where(chosen, xp.zeros_like(points), points), bound)
+    others, taken = _within(xp.where(chosen, 0, points), bound)
     return xp.where(chosen, GRID - taken, others)
 
 
@@ -76,10 +76,10 @@ def draw(points: Array, uniforms: Array) -> tuple[Array, Array]:
         bound = bound + points[:, arm]
         index = index + xp.astype(bound <= uniforms, index.dtype)
     nothing = bound == 0
-    index = xp.where(nothing, xp.zeros_like(index), index)
+    index = xp.where(nothing, 0, index)
     taken = xp.take_along_axis(points, index[:, None], axis=-1)[:, 0]
     propensity = xp.astype(taken, _default(points, "real floating")) / GRID
-    return xp.where(nothing, -xp.ones_like(index), index), xp.where(nothing, xp.ones_like(propensity), propensity)
+    return xp.where(nothing, -1, index), xp.where(nothing, 1.0, propensity)
 
 
 def draw_one(odds: Sequence[float], greedy: int, uniform: int, exploration: float = 1.0) -> tuple[int, float]:
@@ -123,7 +123,7 @@ def _within(others: Array, exploration: float | Array) -> tuple[Array, Array]:
     if not bool(xp.any(total > bound)):
         return others, total
     real = _default(others, "real floating")
-    share = xp.astype(total - bound, real) / xp.astype(xp.where(total > 0, total, xp.ones_like(total)), real)
+    share = xp.astype(total - bound, real) / xp.astype(xp.where(total > 0, total, 1), real)
     cut = xp.astype(xp.floor(xp.astype(others, real) * share), others.dtype) + 1
     others = xp.where((total > bound) & (others > 0), others - cut, others)
     return others, xp.sum(others, axis=-1, keepdims=True)

@@ -58,7 +58,7 @@ def softmax(scores: Array, temperature: float, allowed: Array | None = None) -> 
     xp = array_namespace(values)
     greedy, best = lead_of(values, allowed)
     odds = xp.exp(xp.clip((values - best) / temperature, -80.0, 0.0))
-    return Odds(xp.where(allowed, on_grid(odds), xp.zeros_like(odds)), greedy)
+    return Odds(xp.where(allowed, on_grid(odds), 0.0), greedy)
 
 
 def statistics(days: Array, rewards: Array, scores: Array, weights: Array | None = None) -> Array:
@@ -106,6 +106,6 @@ def _remaining(days: Array, half_life: float | Array) -> Array:
     if bool(xp.any(days < 0.0)):
         raise ArrayInvalid("days", "are negative", "count from the arm's last showing before this decision; late clocks count as 0")
     shown = xp.isfinite(days)
-    since = xp.where(shown, days, xp.zeros_like(days))
+    since = xp.where(shown, days, 0.0)
     remaining = xp.exp(since * (-math.log(2.0)) / half_life)
-    return xp.where(shown, remaining, xp.zeros_like(remaining))
+    return xp.where(shown, remaining, 0.0)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from personalization.errors import ArrayInvalid
 
@@ -72,7 +72,7 @@ def on_grid(values: Array, steps: float | None = None) -> Array:
     """Values rounded to 1/steps, half to even; by default to the grid of scores."""
     xp = array_namespace(values)
     steps = steps or (SCORE_STEPS if values.dtype == xp.float64 else SINGLE_STEPS)
-    return xp.round(values * steps) / steps
+    return xp.round(values * steps) * (1.0 / steps)
 
 
 def checked(name: str, values: Array, allowed: Array | None) -> tuple[Array, Array]:
@@ -85,11 +85,11 @@ def checked(name: str, values: Array, allowed: Array | None) -> tuple[Array, Arr
     if values.ndim != 2 or values.shape[1] < 1:
         raise ArrayInvalid(name, f"have shape {tuple(values.shape)}", "give one row a decision and one column an arm, at least one")
     if allowed is None:
-        allowed = xp.ones_like(values, dtype=xp.bool)
+        allowed = xp.permute_dims(xp.ones(values.shape[::-1], dtype=xp.bool, device=device(values)), (1, 0))
     elif tuple(allowed.shape) != tuple(values.shape):
         raise ArrayInvalid("allowed", f"has shape {tuple(allowed.shape)}", f"give it the shape of {name}, {tuple(values.shape)}")
     else:
-        values = xp.where(allowed, values, xp.zeros_like(values))
+        values = xp.where(allowed, values, 0.0)
     if not bounded(values):
         raise not_finite(name)
     return on_grid(arms_first(values)), arms_first(allowed)

@@ -39,12 +39,11 @@ def inverse_gaps(scores: Array, gamma: float | Array, allowed: Array | None = No
     values, allowed = checked("scores", scores, allowed)
     xp = array_namespace(values)
     _check(gamma)
-    k, zero = values.shape[1], xp.zeros_like(values)
     greedy, best = lead_of(values, allowed)
-    chosen = at(greedy, k)
+    chosen = at(greedy, values.shape[1])
     arms = column(xp.sum(xp.astype(allowed, values.dtype), axis=-1))
-    weighted = xp.abs(best - values) * column(gamma) + xp.where(arms > 0.0, arms, xp.ones_like(arms))
-    others = xp.where(allowed & ~chosen, 1.0 / weighted, zero)
+    weighted = xp.abs(best - values) * column(gamma) + xp.where(arms > 0.0, arms, 1.0)
+    others = xp.where(allowed & ~chosen, 1.0 / weighted, 0.0)
     return Odds(xp.where(chosen, 1.0 - column(summed(others)), others), greedy)
 
 

@@ -56,7 +56,7 @@ def chances(means: Array, factor: Array, allowed: Array | None = None) -> Odds:
     n = means.shape[0]
     blocks = [slice(start, min(start + _BLOCK, n)) for start in range(0, max(n, 1), _BLOCK)]
     counts = xp.concat([_counted(means[rows, :], factor[rows, :, :], allowed[rows, :], points) for rows in blocks])
-    floor = xp.where(allowed, _kept(best - means, factor, at(greedy, means.shape[1])), xp.zeros_like(means))
+    floor = xp.where(allowed, _kept(best - means, factor, at(greedy, means.shape[1])), 0.0)
     return Odds(xp.where(counts > 0.0, counts, floor), greedy)
 
 
@@ -98,10 +98,10 @@ def factor_of(covariance: Array) -> Array:
         rest = covariance[:, :, j]
         for done in columns:
             rest = rest - done * done[:, j : j + 1]
-        own = xp.where(rest[:, j] > _NOISE * covariance[:, j, j], rest[:, j], xp.zeros_like(rest[:, j]))[:, None]
-        inverse = xp.where(own > 0.0, 1.0 / xp.sqrt(xp.where(own > 0.0, own, xp.ones_like(own))), xp.zeros_like(own))
+        own = xp.where(rest[:, j] > _NOISE * covariance[:, j, j], rest[:, j], 0.0)[:, None]
+        inverse = xp.where(own > 0.0, 1.0 / xp.sqrt(xp.where(own > 0.0, own, 1.0)), 0.0)
         reached = xp.arange(k, device=device(rest))[None, :] >= j
-        columns.append(xp.where(reached, rest * inverse, xp.zeros_like(rest)))
+        columns.append(xp.where(reached, rest * inverse, 0.0))
     return xp.stack(columns, axis=-1)
 
 
@@ -133,11 +133,10 @@ def _counted(means: Array, factor: Array, allowed: Array, points: Array) -> Arra
     """(n, k) what the points at which an arm is best are worth."""
     xp = array_namespace(means)
     n, k, r = factor.shape
-    lowest = xp.asarray(-float("inf"), dtype=means.dtype, device=device(means))
-    reachable = xp.where(allowed, means, lowest)
+    reachable = xp.where(allowed, means, -float("inf"))
     samples = xp.reshape(xp.matmul(xp.reshape(factor, (n * k, r)), points), (n, k, POINTS)) + reachable[:, :, None]
     wins = samples == xp.max(samples, axis=1, keepdims=True)
-    return xp.where(allowed, _worth(wins, means.dtype), xp.zeros_like(means))
+    return xp.where(allowed, _worth(wins, means.dtype), 0.0)
 
 
 def _worth(wins: Array, real: Any) -> Array:
@@ -153,11 +152,11 @@ def _worth(wins: Array, real: Any) -> Array:
 def _kept(lead: Array, factor: Array, chosen: Array) -> Array:
     """(n, k) what an arm keeps that no point favours."""
     xp = array_namespace(lead)
-    greedy = xp.sum(xp.where(chosen[:, :, None], factor, xp.zeros_like(factor)), axis=1, keepdims=True)
+    greedy = xp.sum(xp.where(chosen[:, :, None], factor, 0.0), axis=1, keepdims=True)
     variance = xp.sum((factor - greedy) * (factor - greedy), axis=-1)
     certain = variance <= 0.0
-    squared = lead * lead / xp.where(certain, xp.ones_like(variance), variance)
-    bound = xp.where(certain, xp.zeros_like(squared), xp.exp(-0.5 * xp.clip(squared, 0.0, 100.0)))
+    squared = lead * lead / xp.where(certain, 1.0, variance)
+    bound = xp.where(certain, 0.0, xp.exp(-0.5 * xp.clip(squared, 0.0, 100.0)))
     return xp.clip(xp.round(bound * (0.5 * _WORTH * POINTS)), 0.0, 0.5 * _WORTH)
 
 
@@ -188,7 +187,7 @@ def _checked_factor(factor: Array, allowed: Array) -> Any:
     xp = array_namespace(factor)
     if factor.ndim != 3 or tuple(factor.shape[:2]) != tuple(allowed.shape):
         raise ArrayInvalid("factor", f"has shape {tuple(factor.shape)}", f"give it {tuple(allowed.shape)} and a column a dimension")
-    factor = xp.where(allowed[:, :, None], factor, xp.zeros_like(factor))
+    factor = xp.where(allowed[:, :, None], factor, 0.0)
     if not bounded(factor):
         raise not_finite("factor")
     return on_grid(factor, FACTOR_STEPS)
