@@ -71,6 +71,7 @@ def draw(points: Array, uniforms: Array) -> tuple[Array, Array]:
     xp = array_namespace(points, uniforms)
     if bool(xp.any((uniforms < 0) | (uniforms >= GRID))):
         raise _uniforms_invalid()
+    uniforms = xp.astype(uniforms, points.dtype)
     index, bound = xp.zeros_like(uniforms), xp.zeros_like(uniforms)
     for arm in range(points.shape[1]):
         bound = bound + points[:, arm]

@@ -69,6 +69,14 @@ def test_the_first_of_equal_scores_is_greedy() -> None:
     assert greedy_of(scores, allowed).tolist() == [1, 1, -1]
 
 
+@pytest.mark.parametrize("kind", [np.int32, np.uint32, np.uint64])
+def test_uniforms_may_be_whole_numbers_of_any_kind(kind: type) -> None:
+    points = np.array([[GRID // 2, GRID // 2], [0, 0]])
+    index, propensity = draw(points, np.array([GRID - 1, 0], kind))
+    assert index.tolist() == [1, -1]
+    assert propensity.tolist() == [0.5, 1.0]
+
+
 @pytest.mark.parametrize("uniform", [-1, GRID])
 def test_uniforms_beside_the_grid_are_refused(uniform: int) -> None:
     with pytest.raises(ArrayInvalid, match="uniforms"):
