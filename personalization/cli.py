@@ -24,10 +24,11 @@ from personalization.clock import Clock, SystemClock, instant
 from personalization.errors import Invalid, MisconfiguredError, NotFound, PersonalizationError
 from personalization.lab import checkup, datasets, demo, importing, rebuilding, simulation
 from personalization.lab.backtest import MUST, Backtest, LiveBacktest, backtest, live_backtest
-from personalization.lab.bench import bench
+from personalization.lab.bench import Bench, bench
 from personalization.lab.bookmark import Bookmark
 from personalization.lab.evaluate import evaluate
 from personalization.lab.pages import page
+from personalization.lab.policy_bench import PolicyBench, bench_policies
 from personalization.lab.scenarios import SCENARIOS
 from personalization.operations import judging
 from personalization.rest.answering import encoded
@@ -319,9 +320,10 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
+    found: Bench | PolicyBench
     with _bar("Measuring") as step:
-        found = bench(short=arguments.short, progress=step)
-    title = "CPU of the server process, including its followers of the log"
+        found = (bench_policies if arguments.policies else bench)(short=arguments.short, progress=step)
+    title = "CPU of a policy's decision" if arguments.policies else "CPU of the server process, including its followers of the log"
     if arguments.html:
         arguments.html.write_text(page(title, found.sentences(), found.charts(), found.columns(), found.rows()))
     if arguments.json:
@@ -448,7 +450,10 @@ def _parser() -> argparse.ArgumentParser:
     a.add_argument("--html", type=Path, help="also write a page with curves to this file")
     a.add_argument("--json", type=Path, help="also write every figure to this file")
 
-    a = command("bench", _bench, "Measure a server of its own (Linux).")
+    a = command("bench", _bench, "Measure a server of its own (Linux), or the policies alone.")
+    a.add_argument(
+        "--policies", action="store_true", help="instead: scoring and drawing without a server, beside mabwiser if installed"
+    )
     a.add_argument("--short", action="store_true", help="under a minute")
     a.add_argument("--json", action="store_true")
     a.add_argument("--html", type=Path, help="also write a page with bars to this file")

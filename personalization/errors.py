@@ -5,6 +5,7 @@ PersonalizationError
 │   ├── Unparsable              not JSON as RFC 8259 wants it (400)
 │   ├── TooLarge                more bytes or items than allowed (413)
 │   ├── UnsupportedMedia        not application/json (415)
+│   ├── ArrayInvalid            numbers a policy cannot work with; a ValueError too (422)
 │   ├── TemplateInvalid         a Liquid template that does not compile
 │   └── MissingVariables        no variant has all its variables
 ├── NotFound                    unknown id, or another tenant's (404)
@@ -83,6 +84,15 @@ class UnsupportedMedia(Invalid):
 
     def __init__(self, sent: str | None) -> None:
         super().__init__(f"Content-Type {sent or '(none)'} is not supported; send application/json.")
+
+
+class ArrayInvalid(Invalid, ValueError):
+    """`name` is the argument, `problem` what is wrong with it, `change` what to do about it."""
+
+    title = "Invalid numbers"
+
+    def __init__(self, name: str, problem: str, change: str) -> None:
+        super().__init__(f"{name}: {problem}; {change}.", [FieldError(name, problem)])
 
 
 class TemplateInvalid(Invalid):

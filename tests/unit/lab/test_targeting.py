@@ -33,9 +33,9 @@ def test_what_was_learned_from_noise_is_worth_no_more_than_chance() -> None:
 
 
 def test_greedy_takes_one_arm_and_exploration_stays_within_its_bound() -> None:
-    log = trial(600, {"free": (0.4, 0.3), "pro": (0.3, 0.4)})
+    log = trial(200, {"free": (0.4, 0.3), "pro": (0.3, 0.4)})
     contexts = contexts_of(log)
-    greedy, explored = choices(learned(log, contexts, np.arange(600)), contexts, log.arms)
+    greedy, explored = choices(learned(log, contexts, np.arange(200)), contexts, log.arms)
     assert ((greedy == 0.0) | (greedy == 1.0)).all()
     assert explored.sum(axis=1) == pytest.approx(1.0)
     off = 1.0 - (explored * greedy).sum(axis=1)
