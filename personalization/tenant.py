@@ -12,6 +12,7 @@ from personalization.vocabulary import (
     Aggregation,
     ConsentDefault,
     LearningMode,
+    PolicyMethod,
     ServiceLevel,
 )
 
@@ -95,6 +96,7 @@ class TenantConfig:
     service_level: ServiceLevel = ServiceLevel.ENTERPRISE
     learning_mode: LearningMode = LearningMode.ONLINE
     exploration: float = 0.1
+    policy: PolicyMethod = PolicyMethod.THOMPSON
     holdout: float = 0.0
     holdout_no_send: float = 0.0
     min_quality_score: float = 0.0

@@ -61,6 +61,14 @@ class LearningMode(StrEnum):
     OFF = "off"
 
 
+class PolicyMethod(StrEnum):
+    """How a policy explores: by posterior chance, by inverse gaps, or not at all but by upper bounds."""
+
+    THOMPSON = "thompson"
+    SQUARECB = "squarecb"
+    LINUCB = "linucb"
+
+
 class Suppression(StrEnum):
     """Why nothing is sent."""
 

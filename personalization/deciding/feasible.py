@@ -89,6 +89,7 @@ def prepare(question: Question) -> Prepared:
         hours=hours_of_week(slots.hours),
         habits=hour_evidence(question.profile, slots, observe),
         exploration=terms.exploration,
+        method=question.config.policy,
         stages=terms.stages,
         forced="baseline" if terms.held_back else "",
         refusal=refusal,

@@ -47,6 +47,7 @@ class Inputs(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """Everything the draw reads. Nothing else may influence it.
 
     exploration : highest P(joint action differs from the greedy one), in millionths
+    method      : how the policy chooses, see learning.policy
     stages      : bit 0 variant, 1 channel, 2 timing: which stages a model takes part in
     forced      : "" draws; "baseline" takes the baseline, its draw kept as the shadow
     hours       : local hour of week of each slot, a byte each
@@ -67,6 +68,7 @@ class Inputs(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     hours: bytes
     habits: bytes
     exploration: int
+    method: str
     stages: int
     forced: str
     refusal: str | None = None

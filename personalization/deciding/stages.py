@@ -18,11 +18,9 @@ from itertools import accumulate
 import msgspec
 
 from personalization.deciding.record import MILLE, Inputs, Outcome, Triple
+from personalization.learning.drawing import GRID, points_of
 from personalization.learning.encoding import signed
 from personalization.learning.policy import Choice, Policy
-
-#: Draws are made on a grid of this many points.
-GRID = 1 << 20
 
 VARIANT, CHANNEL, TIMING = 1, 2, 4
 #: However unsure a stage is, the greedy option keeps this much, so that the stages can be bounded together.
@@ -71,10 +69,7 @@ def staged(preference: Preference, exploration: float) -> Stage:
     if len(preference.options) == 1:
         return Stage(preference.options, (GRID,), preference.greedy, 1.0)
     at = preference.options.index(preference.greedy)
-    off = 1.0 - preference.shares[at]
-    scale = GRID * (exploration / off if off > exploration else 1.0)
-    points = [0 if i == at else int(share * scale) for i, share in enumerate(preference.shares)]
-    points[at] = GRID - sum(points)
+    points = points_of(preference.shares, at, exploration)
     return Stage(preference.options, tuple(accumulate(points)), preference.greedy, points[at] / GRID)
 
 
@@ -96,17 +91,17 @@ _Asked = tuple[Policy | None, Preference, float]
 
 def _asked(inputs: Sequence[Inputs], policy_of: PolicyOf) -> list[_Asked | None]:
     found: list[_Asked | None] = [None] * len(inputs)
-    groups: dict[tuple[str, int, Actions], list[int]] = defaultdict(list)
+    groups: dict[tuple[str, int, str, Actions], list[int]] = defaultdict(list)
     for i, one in enumerate(inputs):
         if not one.candidates or not one.channels:
             continue
         if one.stages:
-            groups[one.model_id, one.snapshot_id, tuple([c.actions for c in one.candidates])].append(i)
+            groups[one.model_id, one.snapshot_id, one.method, tuple([c.actions for c in one.candidates])].append(i)
         else:
             found[i] = None, _only(one.baseline), 0.0
-    for (model_id, snapshot_id, actions), members in groups.items():
+    for (model_id, snapshot_id, method, actions), members in groups.items():
         policy = policy_of(model_id, snapshot_id)
-        choices = policy.variants([inputs[i].features for i in members], actions)
+        choices = policy.variants([inputs[i].features for i in members], actions, method)
         _look_ahead(policy, [inputs[i] for i in members])
         for i, choice in zip(members, choices, strict=True):
             found[i] = policy, *_among_variants(inputs[i], choice)
@@ -185,7 +180,7 @@ def _where(one: Inputs, variant: int, policy: Policy | None, logit: float) -> Pr
         return _only(options[max(range(len(options)), key=lambda i: channels[i].preference)])
     shifts = _shifts(one, policy, logit, [(channel.cost, channel.reach) for channel in channels])
     names, known = tuple([c.name for c in channels]), tuple([c.preference for c in channels])
-    choice = policy.channels(one.features, names, known, shifts)
+    choice = policy.channels(one.features, names, known, shifts, one.method)
     return Preference(options, choice.shares, options[choice.greedy])
 
 
@@ -213,7 +208,7 @@ def _when(one: Inputs, channel: int, policy: Policy | None) -> Preference:
     habits = one.habits if everything or not one.habits else bytes([one.habits[k] for k in options])
     if policy is None or not one.stages & TIMING:
         return _only(options[_most_usual(habits)])
-    choice = policy.hours(one.features, hours, habits)
+    choice = policy.hours(one.features, hours, habits, one.method)
     return Preference(options, choice.shares, options[choice.greedy])
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from personalization.deciding.features import gathered, moment_features, profile_features
-from personalization.deciding.stages import GRID, Preference, staged
+from personalization.deciding.stages import Preference, staged
 from personalization.lab.datasets import TrialLog, hillstrom
 from personalization.lab.scores import Score
 from personalization.learning.crossfit import cross_fitted, design, folds_of
+from personalization.learning.drawing import GRID
 from personalization.learning.encoding import Feature, Taken, variant_acts
 from personalization.learning.evaluation import Array, ChoiceLog, Estimate, IntArray, difference, dr, on_policy
 from personalization.learning.logistic import RewardModel

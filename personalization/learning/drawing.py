@@ -90,12 +90,13 @@ def draw_one(odds: Sequence[float], greedy: int, uniform: int, exploration: floa
     _check_exploration(exploration)
     if greedy < 0:
         return -1, 1.0
-    points = _points(odds, greedy, exploration)
+    points = points_of(odds, greedy, exploration)
     index = bisect_right(list(accumulate(points)), uniform)
     return index, points[index] / GRID
 
 
-def _points(odds: Sequence[float], greedy: int, exploration: float) -> list[int]:
+def points_of(odds: Sequence[float], greedy: int, exploration: float) -> list[int]:
+    """`shares` of one row, without arrays. greedy : an arm of the row"""
     total = 0.0
     for share in odds:
         total += share

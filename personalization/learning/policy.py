@@ -1,20 +1,18 @@
 """What a model published: beliefs about the weights, and how they choose among options.
 
-Thompson sampling (Thompson 1933; linear with a logistic link, Chapelle and Li 2011): an option is drawn as often as it is
-the best under the posterior. Those shares are counted over a fixed set of POINTS normal points, so they are
-known before the draw. The posterior's deviations are drawn in by WIDTH (ibid., section 5: a narrower posterior loses less in
-finite time). Only differences between options matter, and the parts of an action add up in the logit, so each stage's
-option has its own share whatever the other stages choose.
+A belief is normal in the logit (linear Thompson sampling with a logistic link, Chapelle and Li 2011). The parts of an
+action add up there, so each stage has its own distribution whatever the other stages choose: METHODS names the ways to
+make one. Thompson's posterior is drawn in by WIDTH (ibid., section 5: a narrower one loses less in finite time).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import msgspec
 import numpy as np
-from scipy.special import ndtri
 
 from personalization.learning.design import Array, Group, group_of, prior_deviation, prior_mean
 from personalization.learning.encoding import (
@@ -32,15 +30,21 @@ from personalization.learning.encoding import (
     cross_key,
     hour_values,
 )
+from personalization.learning.linucb import confidence_width, upper_bounds
 from personalization.learning.logistic import RewardModel
+from personalization.learning.squarecb import inverse_gaps, learning_rate
+from personalization.learning.thompson import chances_one
 from personalization.recent import Recent
+from personalization.vocabulary import PolicyMethod
 
-#: Points at which the posterior is looked at, and what its deviations are multiplied with.
-POINTS, WIDTH = 128, 0.7
+#: What the deviations of Thompson's posterior are multiplied with.
+WIDTH = 0.7
+#: Chance that LinUCB's bounds do not hold.
+_DELTA = 0.1
+#: Variance of a reward, at most, as a share of its range squared.
+_COIN = 0.25
 #: Added to the variance of what a stage compares, so that a root of nothing stays nothing.
 _JITTER = 1e-6
-#: Scores are rounded to this many digits: BLAS gives other last bits to other shapes.
-_DIGITS = 7
 #: Contexts in one product; larger blocks leave the processor's cache.
 _BLOCK = 32
 #: What a policy remembers: beliefs of contexts, and choices.
@@ -48,7 +52,7 @@ _BELIEFS_KEPT, _CHOICES_KEPT = 2_048, 16_384
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """One stage's options: the greedy one, the probability of each under the policy, and their scores in logits."""
+    """One stage's options: the greedy one, the share of each under the policy, and their scores in logits."""
 
     greedy: int
     shares: tuple[float, ...]
@@ -80,7 +84,7 @@ class Policy:
     """Immutable parameters of one model, as published. Safe to read from any thread.
 
     mean : (d + 1,) of the weights in logits, the last one 0 for what is unseen     covariance : (d + 1, d + 1)
-    low, top : the range of the rewards      weight : decisions behind it      counts : event types -> decisions
+    low, top : the range of the rewards     weight : decisions behind it     counts : event types -> decisions
     """
 
     def __init__(self, body: _Body, snapshot_id: int, model_id: str) -> None:
@@ -100,37 +104,44 @@ class Policy:
 
     # -- the three stages --------------------------------------------------------------------------------------------
 
-    def variants(self, contexts: Sequence[tuple[Feature, ...]], actions: tuple[tuple[int, ...], ...]) -> list[Choice]:
+    def variants(
+        self, contexts: Sequence[tuple[Feature, ...]], actions: tuple[tuple[int, ...], ...], method: str = PolicyMethod.THOMPSON
+    ) -> list[Choice]:
         """One choice a context among variants, each given by the keys of its features. One product for all new contexts."""
-        known = [self._choices.get((context, actions)) for context in contexts]
+        known = [self._choices.get((context, actions, method)) for context in contexts]
         new = list(dict.fromkeys(c for c, choice in zip(contexts, known, strict=True) if choice is None))
         if new:
             acts, options = _variant_options(actions)
             for context, belief in zip(new, self._believed(new, acts), strict=True):
-                self._choices.put((context, actions), _chosen(options @ belief.mean, options @ belief.root))
-        return [choice or self._choices.get((c, actions)) for c, choice in zip(contexts, known, strict=True)]  # type: ignore[misc]
+                self._choices.put((context, actions, method), self._chosen(method, options @ belief.mean, options @ belief.root))
+        return [choice or self._choices.get((c, actions, method)) for c, choice in zip(contexts, known, strict=True)]  # type: ignore[misc]
 
     def channels(
-        self, context: tuple[Feature, ...], names: tuple[str, ...], preferences: tuple[int, ...], shifts: tuple[float, ...]
+        self,
+        context: tuple[Feature, ...],
+        names: tuple[str, ...],
+        preferences: tuple[int, ...],
+        shifts: tuple[float, ...],
+        method: str = PolicyMethod.THOMPSON,
     ) -> Choice:
         """Among channels. preferences : evidence in quanta     shifts : what else speaks for or against each, in logits"""
-        key = (context, names, preferences, shifts)
+        key = (context, names, preferences, shifts, method)
         found = self._choices.get(key)
         if found is None:
             belief = self._believed([context], (*map(channel_act, names), PREFERENCE))[0]
             options = np.column_stack([np.eye(len(names)), EVIDENCE * np.array(preferences)])
-            found = _chosen(options @ belief.mean + np.array(shifts), options @ belief.root)
+            found = self._chosen(method, options @ belief.mean + np.array(shifts), options @ belief.root)
             self._choices.put(key, found)
         return found
 
-    def hours(self, context: tuple[Feature, ...], hours: bytes, habits: bytes) -> Choice:
+    def hours(self, context: tuple[Feature, ...], hours: bytes, habits: bytes, method: str = PolicyMethod.THOMPSON) -> Choice:
         """Among local hours of the week. habits : evidence in quanta, a signed byte an hour, or empty"""
-        key = (context, hours, habits)
+        key = (context, hours, habits, method)
         found = self._choices.get(key)
         if found is None:
             belief = self._believed([context], (*HOUR_ACTS, HABIT))[0]
             options = _hour_options(hours, habits)
-            found = _chosen(options @ belief.mean, options @ belief.root)
+            found = self._chosen(method, options @ belief.mean, options @ belief.root)
             self._choices.put(key, found)
         return found
 
@@ -138,11 +149,18 @@ class Policy:
         """Make ready what `hours` will ask for, in one product."""
         self._believed(contexts, (*HOUR_ACTS, HABIT))
 
+    def _chosen(self, method: str, scores: Array, root: Array) -> Choice:
+        """scores : (k,)    root : (k, m) of their covariance"""
+        values = [round(score, 9) for score in scores.tolist()]
+        odds, greedy = METHODS[method](self, values, root)
+        total = sum(odds)
+        return Choice(greedy, tuple([share / total for share in odds]), tuple(values))
+
     # -- values ------------------------------------------------------------------------------------------------------
 
     def value(self, logit: float) -> float:
         """The reward that is expected where the model's logit is this."""
-        return self.low + (self.top - self.low) / (1.0 + float(np.exp(-logit)))
+        return self.low + (self.top - self.low) * sigmoid(logit)
 
     def base(self, context: tuple[Feature, ...]) -> float:
         """The logit of a context before anything of the action is known."""
@@ -182,7 +200,7 @@ class Policy:
         diagonal = np.arange(m)
         wide[:, diagonal, diagonal] += extra + _JITTER
         roots = np.linalg.cholesky((wide + wide.swapaxes(1, 2)) / 2.0)
-        return [_Belief(one, WIDTH * root) for one, root in zip(mean, roots, strict=True)]
+        return [_Belief(one, root) for one, root in zip(mean, roots, strict=True)]
 
     def _activate(self, phi: Array, context: tuple[Feature, ...], act: ActKey, mean: Array, extra: Array, j: int) -> None:
         """One action feature in one context; unseen pairs have their prior. Evidence is about the person, in any context."""
@@ -195,6 +213,39 @@ class Policy:
                 group = group_of(key, act)
                 mean[j] += prior_mean(group) * value
                 extra[j] += (self._deviations.get(group) or prior_deviation(group)) ** 2 * value**2
+
+
+def _thompson(policy: Policy, scores: Sequence[float], root: Array) -> tuple[list[float], int]:
+    """An option as often as it is the best under the posterior."""
+    return chances_one(scores, WIDTH * root)
+
+
+def _squarecb(policy: Policy, scores: Sequence[float], root: Array) -> tuple[list[float], int]:
+    """Inverse gap weighting of the expected rewards, as shares of the reward's range."""
+    k = len(scores)
+    rewards = np.array([[sigmoid(score) for score in scores]])
+    odds, greedy = inverse_gaps(rewards, learning_rate(policy.weight, k, policy.dimensions, _COIN))
+    return odds[0].tolist(), int(greedy[0])
+
+
+def _linucb(policy: Policy, scores: Sequence[float], root: Array) -> tuple[list[float], int]:
+    """The option of the highest upper confidence bound, always."""
+    deviations = np.sqrt((root * root).sum(axis=1))[None, :]
+    _, greedy = upper_bounds(np.array([scores]), deviations, confidence_width(_DELTA))
+    best = int(greedy[0])
+    return [float(option == best) for option in range(len(scores))], best
+
+
+#: How a policy chooses: name -> (policy, scores (k,), root (k, m)) to odds (k,) and the greedy option.
+METHODS: Mapping[str, Callable[[Policy, Sequence[float], Array], tuple[list[float], int]]] = {
+    PolicyMethod.THOMPSON: _thompson,
+    PolicyMethod.SQUARECB: _squarecb,
+    PolicyMethod.LINUCB: _linucb,
+}
+
+
+def sigmoid(logit: float) -> float:
+    return 1.0 / (1.0 + math.exp(-max(min(logit, 500.0), -500.0)))
 
 
 @lru_cache(maxsize=4096)
@@ -211,28 +262,6 @@ def _hour_options(hours: bytes, habits: bytes) -> Array:
     values = np.array([hour_values(hour) for hour in hours])
     habit = np.frombuffer(habits, np.int8) if habits else np.zeros(len(hours))
     return np.column_stack([values, EVIDENCE * habit])
-
-
-def _chosen(scores: Array, root: Array) -> Choice:
-    """scores : (k,)    root : (k, m) of their covariance"""
-    scores = np.round(scores, _DIGITS)
-    greedy = int(scores.argmax())
-    drawn = np.round(scores + _points(root.shape[1]) @ root.T, _DIGITS)
-    shares = np.bincount(drawn.argmax(axis=1), minlength=len(scores)) / POINTS
-    return Choice(greedy, tuple(shares.tolist()), tuple(scores.tolist()))
-
-
-@lru_cache(maxsize=128)
-def _points(m: int) -> Array:
-    """(POINTS, m): a Latin hypercube of normal quantiles (McKay et al. 1979) and its mirror image, the columns made
-    uncorrelated where there are few of them. The same for ever: numpy keeps the stream of RandomState."""
-    half, shuffled = POINTS // 2, np.random.RandomState(20261123)
-    quantiles = ndtri((np.arange(POINTS) + 0.5) / POINTS)[half:]
-    signs = np.array([1.0, -1.0] * (half // 2))
-    z = np.column_stack([(quantiles * signs)[shuffled.permutation(half)] for _ in range(m)])
-    if m <= half // 2:
-        z = z @ np.linalg.inv(np.linalg.cholesky(z.T @ z / half)).T
-    return np.vstack([z, -z])
 
 
 def encode_policy(model: RewardModel, counts: Mapping[str, float]) -> bytes:

@@ -60,17 +60,14 @@ def chances(means: Array, factor: Array, allowed: Array | None = None) -> Odds:
     return Odds(xp.where(counts > 0.0, counts, floor), greedy)
 
 
-def decide_one(
-    means: Sequence[float],
-    factor: npt.NDArray[np.float64],
-    uniform: int,
-    exploration: float = 1.0,
-    allowed: Sequence[bool] | None = None,
-) -> tuple[int, float]:
-    """The arm and its propensity for one decision, as the batch answers. factor : (k, r). -1 if none is allowed."""
+def chances_one(
+    means: Sequence[float], factor: npt.NDArray[np.float64], allowed: Sequence[bool] | None = None
+) -> tuple[list[float], int]:
+    """`chances` of one decision, as the batch answers, without its overhead: odds of all arms (0 where not allowed), and
+    the greedy one (-1 if none is allowed). factor : (k, r)"""
     arms = list(range(len(means))) if allowed is None else [arm for arm, may in enumerate(allowed) if may]
     if not arms:
-        return -1, 1.0
+        return [0.0] * len(means), -1
     try:
         values = [round(means[arm] * SCORE_STEPS) / SCORE_STEPS for arm in arms]
     except (ValueError, OverflowError) as error:
@@ -81,8 +78,21 @@ def decide_one(
     if not (np.abs(spread) <= MOST).all():
         raise not_finite("factor")
     greedy = values.index(max(values))
-    index, propensity = draw_one(_odds_of_one(values, spread, greedy), greedy, uniform, exploration)
-    return arms[index], propensity
+    odds = [0.0] * len(means)
+    for arm, own in zip(arms, _odds_of_one(values, spread, greedy), strict=True):
+        odds[arm] = own
+    return odds, arms[greedy]
+
+
+def decide_one(
+    means: Sequence[float],
+    factor: npt.NDArray[np.float64],
+    uniform: int,
+    exploration: float = 1.0,
+    allowed: Sequence[bool] | None = None,
+) -> tuple[int, float]:
+    """The arm and its propensity for one decision, as the batch answers. -1 if none is allowed."""
+    return draw_one(*chances_one(means, factor, allowed), uniform, exploration)
 
 
 def factor_of(covariance: Array) -> Array:

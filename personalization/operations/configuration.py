@@ -13,7 +13,7 @@ from personalization.operations.merging import merged
 from personalization.operations.profiles import quiet_document, quiet_hours
 from personalization.storage.base import Storage
 from personalization.tenant import ChannelSpec, FrequencyCap, RewardSpec, TenantConfig
-from personalization.vocabulary import Aggregation, ConsentDefault, LearningMode, ServiceLevel
+from personalization.vocabulary import Aggregation, ConsentDefault, LearningMode, PolicyMethod, ServiceLevel
 
 _TRIES = 10
 _PLAIN = ("exploration", "holdout", "holdout_no_send", "min_quality_score", "currency")
@@ -48,6 +48,7 @@ def config_document(config: TenantConfig) -> dict[str, Any]:
         "version": config.version,
         "service_level": config.service_level,
         "learning_mode": config.learning_mode,
+        "policy": config.policy,
         **{name: getattr(config, name) for name in _PLAIN},
         "default_language": config.default_language,
         "timezone": config.timezone,
@@ -57,6 +58,7 @@ def config_document(config: TenantConfig) -> dict[str, Any]:
             "wait_time": duration(config.reward.wait_time),
             "default": config.reward.default,
             "aggregation": config.reward.aggregation,
+            "cost_weight": config.reward.cost_weight,
         },
         "frequency_caps": [{**asdict(cap), "period": duration(cap.period)} for cap in config.frequency_caps],
         "quiet_hours": None if config.quiet_hours is None else quiet_document(config.quiet_hours),
@@ -72,6 +74,7 @@ def config_of(document: Mapping[str, Any], version: int = 0) -> TenantConfig:
         default,
         version=version,
         service_level=ServiceLevel(document.get("service_level", default.service_level)),
+        policy=PolicyMethod(document.get("policy", default.policy)),
         learning_mode=LearningMode(document.get("learning_mode", default.learning_mode)),
         consent_default=ConsentDefault(document.get("consent_default", default.consent_default)),
         **{name: document[name] for name in _PLAIN if name in document},
@@ -82,6 +85,7 @@ def config_of(document: Mapping[str, Any], version: int = 0) -> TenantConfig:
             wait_time=length_of(reward["wait_time"]) if "wait_time" in reward else default.reward.wait_time,
             default=float(reward.get("default", default.reward.default)),
             aggregation=Aggregation(reward.get("aggregation", default.reward.aggregation)),
+            cost_weight=float(reward.get("cost_weight", default.reward.cost_weight)),
         ),
         frequency_caps=tuple(
             FrequencyCap(**{**cap, "period": length_of(cap["period"])}) for cap in document.get("frequency_caps", ())

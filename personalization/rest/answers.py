@@ -15,6 +15,7 @@ from personalization.vocabulary import (
     LearningMode,
     Mode,
     PersonalizationTrigger,
+    PolicyMethod,
     Role,
     ServiceLevel,
     Suppression,
@@ -458,6 +459,7 @@ class RewardDocument(Struct):
     wait_time: str
     default: float
     aggregation: Aggregation
+    cost_weight: Annotated[float, Meta(description="reward units that a unit of currency spent on a message is worth")]
 
 
 class ChannelDocument(Struct):
@@ -469,6 +471,7 @@ class ConfigDocument(Struct):
     version: int
     service_level: ServiceLevel
     learning_mode: LearningMode
+    policy: PolicyMethod
     exploration: Probability
     holdout: Probability
     holdout_no_send: Probability

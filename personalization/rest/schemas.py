@@ -23,6 +23,7 @@ from personalization.vocabulary import (
     EventType,
     LearningMode,
     PersonalizationTrigger,
+    PolicyMethod,
     Priority,
     Role,
     ServiceLevel,
@@ -401,6 +402,7 @@ class RewardPatch(Body):
     wait_time: Duration | None = None
     default: float | None = None
     aggregation: Aggregation | None = None
+    cost_weight: Amount | None = None
 
     def __post_init__(self) -> None:
         _expect_duration("wait_time", self.wait_time)
@@ -429,6 +431,7 @@ class ConfigPatch(Body):
 
     service_level: ServiceLevel | None = None
     learning_mode: LearningMode | None = None
+    policy: PolicyMethod | None = None
     exploration: Probability | None = None
     holdout: Probability | None = None
     holdout_no_send: Probability | None = None

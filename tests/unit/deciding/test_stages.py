@@ -40,6 +40,7 @@ def inputs(seed: int = 0, **changes: object) -> Inputs:
         hours=bytes(range(6, 14)),
         habits=bytes([0, 4, 0, 0, 254, 254, 254, 254]),
         exploration=300_000,
+        method="thompson",
         stages=VARIANT | CHANNEL | TIMING,
         forced="",
     )
