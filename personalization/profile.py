@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -24,6 +25,9 @@ HALF_LIFE = 28 * DAY
 LANDMARK = 1_577_836_800 * 1_000_000
 #: The row type under which followers see a decision.
 DECIDED = "decided"
+
+#: Slot times of sends that are remembered one by one.
+RECENT_SENDS = 64
 
 _ENGAGED = frozenset(str(t) for t in ENGAGED_TYPES)
 _ENGAGEMENT = frozenset(str(t) for t in EventType)
@@ -79,6 +83,7 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
     engagements, exposures : weights of all of these together
     totals   : event type -> weight, whatever the channel
     monetary : decayed value of conversions; spend the undecayed one
+    recent   : slot times of the newest (at most 64) live sends, ascending
     """
 
     channels: Mapping[str, Mapping[str, float]] = msgspec.field(default_factory=dict)
@@ -95,6 +100,7 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
     first_event_at: int | None = None
     last_event_at: int | None = None
     last_sent_at: int | None = None
+    recent: tuple[int, ...] = ()
 
     def after(self, entry: LogEntry) -> Patterns:
         """The patterns once this row of the log is known; rows that say nothing of behaviour change nothing."""
@@ -115,6 +121,7 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
             exposures=self.exposures + weight,
             sends=self.sends + int(sign),
             last_sent_at=_latest(self.last_sent_at, entry.at) if sign > 0 else self.last_sent_at,
+            recent=_with(self.recent, entry.at) if sign > 0 else _without(self.recent, entry.at),
         )
 
     def _after_engagement(self, entry: LogEntry) -> Patterns:
@@ -140,6 +147,10 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
         fade = fading(now)
         engaged = fade * self.engagements
         return (engaged + 1.0) / (max(fade * self.exposures, engaged) + 4.0)
+
+    def load(self, now: int, period: int = 7 * DAY) -> int:
+        """Live sends with a slot in [now - period, now), 64 at most."""
+        return bisect_left(self.recent, now) - bisect_left(self.recent, now - period)
 
     def engaged_on(self, channel: str) -> float:
         """Stored (undecayed) weight of engagements on a channel."""
@@ -250,6 +261,20 @@ def fading(now: int) -> float:
 
 def _local_hour(entry: LogEntry) -> int:
     return hour_of_week(entry.at, entry.zone_offset * (HOUR // 60))
+
+
+def _with(recent: tuple[int, ...], at: int) -> tuple[int, ...]:
+    if not recent or at >= recent[-1]:
+        return (*recent[-RECENT_SENDS + 1 :], at)
+    found = list(recent)
+    insort(found, at)
+    return tuple(found[-RECENT_SENDS:])
+
+
+def _without(recent: tuple[int, ...], at: int) -> tuple[int, ...]:
+    """One of those at that time is taken out; one that is no longer remembered leaves nothing to take."""
+    k = bisect_left(recent, at)
+    return recent[:k] + recent[k + 1 :] if k < len(recent) and recent[k] == at else recent
 
 
 def _latest(known: int | None, at: int) -> int:
