@@ -25,7 +25,7 @@ _A_WEEK = math.log(2.0) * WEEK / HALF_LIFE
 _SPANS = HALF_LIFE / SHORT_HALF_LIFE
 #: Below so much decayed evidence nothing is said of momentum.
 _EVIDENCE = 1.0
-_RISING, _FALLING = 1.5, 0.5
+_RISING, _FALLING = 1.5, 1.0 / 1.5
 #: Sends a week for each engagement a week that still count as on target.
 _SENDS_AN_ENGAGEMENT = 3.0
 
@@ -49,7 +49,8 @@ class Pace(msgspec.Struct, frozen=True):
 
     @property
     def words(self) -> tuple[str | None, str, str]:
-        """Momentum; saturation: fewer sends than their appetite, up to three times it, or more; fatigue."""
+        """Momentum; saturation: fewer sends than their appetite (who answers everything could take more), up to three times
+        it, or more; fatigue."""
         n, going = self.unanswered, self.momentum
         return (
             None if going is None else RISING if going >= _RISING else FALLING if going <= _FALLING else STEADY,
