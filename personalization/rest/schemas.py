@@ -81,6 +81,14 @@ Duration = Annotated[
         examples=["PT24H"],
     ),
 ]
+Context = Annotated[
+    dict[str, Any],
+    Meta(
+        description="What the templates and the policy may use of the moment. device, connectivity, battery, place and session "
+        "are brought to common words; any other number, truth or short text is a feature by its name; 16 at most",
+        examples=[{"device": "phone", "battery": 0.4, "connectivity": "wifi", "place": "home", "page": "cart"}],
+    ),
+]
 MessageId = Annotated[
     str,
     Meta(
@@ -153,7 +161,7 @@ class Personalize(Body):
     template_id: Id | None = None
     content: Parts | None = None
     variants: Annotated[list[InlineVariant], Meta(min_length=1, max_length=100)] | None = None
-    context: dict[str, Any] = field(default_factory=dict)
+    context: Context = field(default_factory=dict)
     channels: Annotated[list[Channel], Meta(max_length=64)] = field(default_factory=list)
     strategies: Annotated[list[Strategy], Meta(max_length=16)] = field(default_factory=list)
     category: Category | None = None
