@@ -23,12 +23,14 @@ class RewardSpec:
     weights   : event type, or "custom:<name>", -> its worth in reward units
     wait_time : microseconds after the slot's time until the reward is final
     default   : the reward when nothing weighted happens
+    cost_weight : reward units that one unit of currency spent on a message is worth
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: {"clicked": 1.0, "converted": 5.0, "unsubscribed": -5.0})
     wait_time: int = 24 * HOUR
     default: float = 0.0
     aggregation: Aggregation = Aggregation.FIRST_PER_TYPE
+    cost_weight: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

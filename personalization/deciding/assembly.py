@@ -13,7 +13,7 @@ from personalization.deciding.forecast import Forecast, forecast, shares_of
 from personalization.deciding.record import FORMAT, Outcome, Record
 from personalization.deciding.stages import PolicyOf, draw_many
 from personalization.errors import MissingVariables, RenderingFailed
-from personalization.learning.bandits import Policy
+from personalization.learning.policy import Policy
 from personalization.version import VERSION
 from personalization.vocabulary import FallbackReason, Mode, Suppression
 

@@ -88,10 +88,9 @@ def optimal_channels(inputs: Inputs, outcome: Outcome) -> list[str]:
     """Names the chosen variant may go by, best first, the chosen one first; empty when suppressed."""
     if outcome.chosen is None:
         return []
-    others = [i for i in bits(inputs.candidates[outcome.chosen.variant].channels) if i != outcome.chosen.channel]
-    if len(others) > 1:
-        others.sort(key=lambda i: -inputs.channels[i].mean)
-    return [inputs.channels[i].name for i in (outcome.chosen.channel, *others)]
+    fits = [i for i in bits(inputs.candidates[outcome.chosen.variant].channels) if i != outcome.chosen.channel]
+    fits.sort(key=lambda i: outcome.ranking.find(i) % (len(inputs.channels) + 1))
+    return [inputs.channels[i].name for i in (outcome.chosen.channel, *fits)]
 
 
 def _suppression(record: Record) -> dict[str, Any] | None:

@@ -10,14 +10,14 @@ from personalization.deciding.record import Record, Triple
 from personalization.deciding.slots import slot_time
 from personalization.deciding.stages import VARIANT, PolicyOf
 from personalization.errors import NotFound
-from personalization.learning.bandits import QUANTUM
+from personalization.learning.encoding import KIND_VARIANT, QUANTUM, ActKey
 from personalization.vocabulary import Action
 
 _MOST_CONTRIBUTIONS = 8
 
 
 def explanation(record: Record, policy_of: PolicyOf, names: Mapping[int, str]) -> dict[str, Any]:
-    """Additive over the greedy variant's expected reward against the mean of the feasible variants."""
+    """Additive in the logit of the greedy variant's expected reward, against the mean of the feasible variants."""
     outcome = record.outcome
     return {
         "summary": _summary(record),
@@ -57,7 +57,8 @@ def _contributions(record: Record, policy_of: PolicyOf, names: Mapping[int, str]
         policy = policy_of(inputs.model_id, inputs.snapshot_id)
     except NotFound:
         return []
-    per_variant = [policy.contributions(inputs.features, candidate.actions) for candidate in inputs.candidates]
+    acts = [[(ActKey(KIND_VARIANT, key), 1.0) for key in candidate.actions] for candidate in inputs.candidates]
+    per_variant = [policy.contributions(inputs.features, variant) for variant in acts]
     means = [sum(column) / len(per_variant) for column in zip(*per_variant, strict=True)]
     effects = [effect - mean for effect, mean in zip(per_variant[outcome.greedy.variant], means, strict=True)]
     ranked = sorted(zip(inputs.features, effects, strict=True), key=lambda found: -abs(found[1]))[:_MOST_CONTRIBUTIONS]

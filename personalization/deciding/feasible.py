@@ -12,15 +12,15 @@ import msgspec
 from personalization.clock import DAY, zone
 from personalization.deciding.features import gathered, profile_features
 from personalization.deciding.planning import Candidates, Plan
-from personalization.deciding.preferences import channel_beliefs, slot_beliefs
-from personalization.deciding.record import Candidate, ChannelOption, Constraint, Inputs
+from personalization.deciding.preferences import channel_evidence, hour_evidence, hours_of_week
+from personalization.deciding.record import MILLE, Candidate, ChannelOption, Constraint, Inputs
 from personalization.deciding.slots import Slots, next_open, no_slots, slot_mask, slots_of
 from personalization.deciding.stages import CHANNEL, TIMING, VARIANT
 from personalization.deciding.terms import Capabilities, Terms, terms_of
 from personalization.engines import behavior, channels, context
 from personalization.engines.channels import Sync, delivery
 from personalization.errors import MissingVariables
-from personalization.learning.bandits import Feature
+from personalization.learning.encoding import Feature
 from personalization.messages import PersonalizationRequest
 from personalization.profile import PersonalizationProfile
 from personalization.storage.base import Reservation
@@ -77,22 +77,20 @@ def prepare(question: Question) -> Prepared:
     offered, quality_failed = _candidates(question, options, sync)
     refusal, retry_at = _refusal(question, place, slots, offered.fitting, found)
     terms = _terms(question, quality_failed)
-    means, deviations = slot_beliefs(
-        question.profile, slots, bool(terms.stages & TIMING) and Strategy.BEHAVIORAL_ADAPTIVE in terms.strategies
-    )
+    observe = bool(terms.stages & TIMING) and Strategy.BEHAVIORAL_ADAPTIVE in terms.strategies
     inputs = Inputs(
         seed=question.seed,
         now=question.now,
         model_id=question.model_id,
         snapshot_id=question.snapshot_id,
-        features=_features(question, slots, terms) if terms.stages & VARIANT and refusal is None else (),
+        features=_features(question, slots, terms) if terms.stages and refusal is None else (),
         candidates=offered.fitting if refusal is None else (),
         baseline=offered.baseline,
         channels=tuple(options) if refusal is None else (),
         earliest=slots.earliest,
         first_hour=slots.first_hour,
-        slot_means=means,
-        slot_deviations=deviations,
+        hours=hours_of_week(slots.hours),
+        habits=hour_evidence(question.profile, slots, observe),
         exploration=terms.exploration,
         stages=terms.stages,
         forced="baseline" if terms.held_back else "",
@@ -188,7 +186,7 @@ def _next_open(question: Question, place: ZoneInfo, after: int) -> int | None:
 def _channels(question: Question, place: ZoneInfo, slots: Slots, sync: Sync, found: list[Constraint]) -> list[ChannelOption]:
     """The open channels in listed order, each with its allowed slots."""
     names, profile = question.plan.channels, question.profile
-    beliefs = channel_beliefs(profile, names, question.now, question.capabilities.channel_choice)
+    known = channel_evidence(profile, names, question.now, question.capabilities.channel_choice)
     marketed = question.plan.category != Category.TRANSACTIONAL
     refused = marketed and not _allows(question, "marketing")
     caps = caps_of(question)
@@ -197,7 +195,7 @@ def _channels(question: Question, place: ZoneInfo, slots: Slots, sync: Sync, fou
     else:
         masks = [(slots.open, None)] * len(names)
     options: list[ChannelOption] = []
-    for name, (mean, deviation), (mask, capped) in zip(names, beliefs, masks, strict=True):
+    for name, preference, (mask, capped) in zip(names, known, masks, strict=True):
         closed = Suppression.NO_CONSENT if refused else profile and _closed(profile, name, marketed)
         if closed:
             found.append(Constraint(closed, name, True))
@@ -208,8 +206,9 @@ def _channels(question: Question, place: ZoneInfo, slots: Slots, sync: Sync, fou
         if capped:
             found.append(capped)
         if mask:
+            cost = round(question.config.channel(name).cost * question.config.reward.cost_weight * MILLE)
             arrives = delivery(profile, name, question.now) if question.capabilities.channel_choice else 1.0
-            options.append(ChannelOption(name, round(mean * arrives), deviation, slot_mask(mask)))
+            options.append(ChannelOption(name, preference, slot_mask(mask), cost, round(arrives * MILLE)))
     return options
 
 
@@ -314,7 +313,7 @@ def _allowed_from(question: Question, place: ZoneInfo, at: int) -> int:
 
 def _strategies(inputs: Inputs, terms: Terms, sync: Sync) -> tuple[str, ...]:
     """The strategies that took part, by what the draw really read."""
-    behaviour = bool(inputs.slot_means) or (bool(inputs.stages & CHANNEL) and len(inputs.channels) > 1)
+    behaviour = bool(inputs.habits) or (bool(inputs.stages & CHANNEL) and len(inputs.channels) > 1)
     words = bool(inputs.stages & VARIANT) and len(inputs.candidates) > 1
     return _applied(behaviour, words and Strategy.CONTEXTUAL_INTELLIGENCE in terms.strategies, words, sync.taken)
 

@@ -10,8 +10,8 @@ from personalization.engines import context as context_engine
 from personalization.engines.behavior import PACES
 from personalization.engines.calendars import WEEKEND, WORKDAY
 from personalization.engines.context import MOMENTS, moment, passed
-from personalization.engines.reading import ONE, Reading, Signal, category, declared
-from personalization.learning.bandits import BIAS, Feature, feature_key
+from personalization.engines.reading import ONE, Reading, Signal, category, declared, feature_of
+from personalization.learning.encoding import BIAS, Feature, feature_key
 from personalization.profile import PersonalizationProfile
 from personalization.recent import Recent
 
@@ -42,6 +42,7 @@ def forget() -> None:
     _unknown.cache_clear()
     context_engine.forget()
     feature_key.cache_clear()
+    feature_of.cache_clear()
 
 
 def moment_features(hour_of_week: int) -> Reading:
@@ -60,7 +61,7 @@ def gathered(who: tuple[Feature, ...], *readings: Reading) -> tuple[Feature, ...
 def feature_names(profile: PersonalizationProfile | None, language: str, context: Mapping[str, Any]) -> dict[int, str]:
     """Names behind the keys that `gathered` may hold, for explanations."""
     named = [name for name, _ in _of_profile(profile, language)]
-    return {BIAS: "variant"} | {feature_key(name): name for name in (*named, *_CLOSED, *passed(context).names)}
+    return {BIAS: "variant"} | {feature_of(name): name for name in (*named, *_CLOSED, *passed(context).names)}
 
 
 #: Of the features that the engines name themselves.
@@ -78,4 +79,4 @@ def _of_profile(profile: PersonalizationProfile | None, language: str) -> list[S
 
 
 def _keyed(signals: list[Signal]) -> tuple[Feature, ...]:
-    return tuple([(feature_key(name), value) for name, value in signals])
+    return tuple([(feature_of(name), value) for name, value in signals])

@@ -13,7 +13,7 @@ from personalization.content.quality import StaticQuality, fits, static_quality
 from personalization.content.reading import Segments
 from personalization.content.templates import CompiledContent, compile_content, presence
 from personalization.deciding.record import MILLE, Candidate
-from personalization.learning.bandits import action_features
+from personalization.learning.encoding import variant_acts
 from personalization.recent import Recent
 from personalization.template import ANY_LOCALE, Template, Variant
 from personalization.tenant import TenantConfig
@@ -187,7 +187,7 @@ def _planned(
         variant_id=variant.variant_id,
         locale=locale,
         compiled=compiled,
-        actions=action_features(variant.variant_id, variant.features.items()),
+        actions=variant_acts(variant.variant_id, variant.features.items()),
         channels=tuple(name for name in channels if fits(compiled, name, config.channel(name))),
         static=static_quality(compiled, locale, language, [config.channel(name) for name in channels]),
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from personalization.learning.bandits import Feature
+from personalization.learning.encoding import Feature
 
-#: Means and deviations of channels and slots are recorded in thousandths, qualities too.
+#: Qualities, costs and reachabilities are recorded in thousandths.
 MILLE = 1000
 
 
@@ -21,15 +21,17 @@ class Candidate(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ChannelOption(msgspec.Struct, array_like=True, frozen=True):
-    """A channel of the feasible set: believed engagement rate and its standard deviation in thousandths.
+    """A channel of the feasible set.
 
-    slots : bit mask over the slots, little-endian
+    preference : what is known of this person, evidence in quanta     slots : bit mask over the slots, little-endian
+    cost  : of a message, in thousandths of a reward                  reach : thousandths of the messages that arrive
     """
 
     name: str
-    mean: int
-    deviation: int
+    preference: int
     slots: bytes
+    cost: int = 0
+    reach: int = MILLE
 
 
 class Constraint(msgspec.Struct, array_like=True, frozen=True):
@@ -47,7 +49,8 @@ class Inputs(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     exploration : highest P(joint action differs from the greedy one), in millionths
     stages      : bit 0 variant, 1 channel, 2 timing: which stages a model takes part in
     forced      : "" draws; "baseline" takes the baseline, its draw kept as the shadow
-    slot_means, slot_deviations : a byte a slot (in 1/255), empty where all are alike
+    hours       : local hour of week of each slot, a byte each
+    habits      : evidence of this person's hours in quanta, a signed byte a slot; empty where nothing is known
     refusal     : why nothing is feasible, with the next allowed time
     """
 
@@ -61,8 +64,8 @@ class Inputs(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     channels: tuple[ChannelOption, ...]
     earliest: int
     first_hour: int
-    slot_means: bytes
-    slot_deviations: bytes
+    hours: bytes
+    habits: bytes
     exploration: int
     stages: int
     forced: str
@@ -86,6 +89,7 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     shadow     : what the policy drew when `forced` returned something else
     explored   : P(the joint action differs from the greedy one)
     confidence : posterior probability that the sent variant is the best feasible one
+    ranking    : channels of the feasible set, best first, a byte each
     """
 
     chosen: Triple | None
@@ -97,6 +101,7 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     timing: float
     explored: float
     confidence: float
+    ranking: bytes = b""
 
     @property
     def joint(self) -> float:
@@ -134,7 +139,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     milliseconds: float
 
 
-FORMAT = 1
+FORMAT = 2
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Record)

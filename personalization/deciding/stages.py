@@ -17,17 +17,20 @@ from itertools import accumulate
 
 import msgspec
 
-from personalization.deciding.record import ChannelOption, Inputs, Outcome, Triple
-from personalization.learning.bandits import Policy
+from personalization.deciding.record import MILLE, Inputs, Outcome, Triple
+from personalization.learning.encoding import signed
+from personalization.learning.policy import Choice, Policy
 
 #: Draws are made on a grid of this many points.
 GRID = 1 << 20
 
 VARIANT, CHANNEL, TIMING = 1, 2, 4
-#: How exploration is shared where several stages are open: words first, they are learned for everybody at once.
-_WORDS, _WHERE, _WHEN = 3, 1, 1
+#: However unsure a stage is, the greedy option keeps this much, so that the stages can be bounded together.
+_LEAST_KEPT = 1e-3
+#: A logit's worth is taken where the reward is likely at least this far from certain.
+_LEAST_SLOPE = 0.01
 
-#: u_a of every candidate.
+#: Keys of the features of every candidate.
 Actions = tuple[tuple[int, ...], ...]
 
 #: Finds the policy an Inputs names.
@@ -35,11 +38,15 @@ PolicyOf = Callable[[str, int], Policy]
 
 
 class Preference(msgspec.Struct, frozen=True):
-    """A stage's distribution before exploration is bounded: options (indexes), their odds against the greedy one."""
+    """A stage's distribution before exploration is bounded: options (indexes), their shares, the greedy one."""
 
     options: tuple[int, ...]
-    odds: tuple[float, ...]
+    shares: tuple[float, ...]
     greedy: int
+
+    @property
+    def kept(self) -> float:
+        return max(self.shares[self.options.index(self.greedy)], _LEAST_KEPT)
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -60,22 +67,21 @@ class Stage(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=16384)
 def staged(preference: Preference, exploration: float) -> Stage:
-    """At most `exploration` of the grid off the greedy option; the odds are followed where they explore less."""
+    """At most `exploration` of the grid off the greedy option; the shares are followed where they explore less."""
     if len(preference.options) == 1:
         return Stage(preference.options, (GRID,), preference.greedy, 1.0)
-    total = sum(preference.odds)
-    off = 1.0 - 1.0 / total
-    scale = GRID / total * (exploration / off if off > exploration else 1.0)
-    points = [int(odds * scale) for odds in preference.odds]
     at = preference.options.index(preference.greedy)
-    points[at] += GRID - sum(points)
+    off = 1.0 - preference.shares[at]
+    scale = GRID * (exploration / off if off > exploration else 1.0)
+    points = [0 if i == at else int(share * scale) for i, share in enumerate(preference.shares)]
+    points[at] = GRID - sum(points)
     return Stage(preference.options, tuple(accumulate(points)), preference.greedy, points[at] / GRID)
 
 
 def draw_many(inputs: Sequence[Inputs], policy_of: PolicyOf) -> list[Outcome]:
-    """One outcome each, in order. One matrix product for all that share a policy and its actions."""
-    preferences = _variant_preferences(inputs, policy_of)
-    return [_outcome(one, preference) for one, preference in zip(inputs, preferences, strict=True)]
+    """One outcome each, in order. What can be asked of a policy for many at once is asked for many at once."""
+    asked = _asked(inputs, policy_of)
+    return [_outcome(one, *found) if found is not None else _NOTHING for one, found in zip(inputs, asked, strict=True)]
 
 
 def uniforms(seed: bytes) -> tuple[int, int, int]:
@@ -84,116 +90,138 @@ def uniforms(seed: bytes) -> tuple[int, int, int]:
     return digest % GRID, (digest >> 32) % GRID, (digest >> 64) % GRID
 
 
-def _variant_preferences(inputs: Sequence[Inputs], policy_of: PolicyOf) -> list[Preference | None]:
-    found: list[Preference | None] = [None] * len(inputs)
+#: The policy an Inputs reads (None when no stage does), and its preference among the variants.
+_Asked = tuple[Policy | None, Preference, float]
+
+
+def _asked(inputs: Sequence[Inputs], policy_of: PolicyOf) -> list[_Asked | None]:
+    found: list[_Asked | None] = [None] * len(inputs)
     groups: dict[tuple[str, int, Actions], list[int]] = defaultdict(list)
     for i, one in enumerate(inputs):
         if not one.candidates or not one.channels:
             continue
-        if one.stages & VARIANT and len(one.candidates) > 1:
+        if one.stages:
             groups[one.model_id, one.snapshot_id, tuple([c.actions for c in one.candidates])].append(i)
         else:
-            found[i] = _only(one.baseline)
+            found[i] = None, _only(one.baseline), 0.0
     for (model_id, snapshot_id, actions), members in groups.items():
-        rankings = policy_of(model_id, snapshot_id).rank([inputs[i].features for i in members], actions)
-        options = tuple(range(len(actions)))
-        for i, (best, odds) in zip(members, rankings, strict=True):
-            found[i] = Preference(options, odds, best)
+        policy = policy_of(model_id, snapshot_id)
+        choices = policy.variants([inputs[i].features for i in members], actions)
+        _look_ahead(policy, [inputs[i] for i in members])
+        for i, choice in zip(members, choices, strict=True):
+            found[i] = policy, *_among_variants(inputs[i], choice)
     return found
 
 
-def _outcome(one: Inputs, variant: Preference | None) -> Outcome:
-    if variant is None:
-        return _NOTHING
-    shares = _shares(one.exploration, len(variant.options) > 1, _open_channels(one), _open_slots(one))
+def _look_ahead(policy: Policy, inputs: Sequence[Inputs]) -> None:
+    """Beliefs that the other stages will ask for, in one product."""
+    if len(inputs) > 1:
+        policy.believe_hours(list(dict.fromkeys(one.features for one in inputs if one.stages & TIMING)))
+
+
+def _among_variants(one: Inputs, choice: Choice) -> tuple[Preference, float]:
+    """The preference, and the logit that the greedy variant adds."""
+    if not one.stages & VARIANT:
+        return _only(one.baseline), choice.scores[one.baseline]
+    return Preference(tuple(range(len(choice.shares))), choice.shares, choice.greedy), choice.scores[choice.greedy]
+
+
+def _outcome(one: Inputs, policy: Policy | None, variant: Preference, logit: float) -> Outcome:
+    where = _where(one, variant.greedy, policy, logit)
+    when = _when(one, where.greedy, policy)
+    limits = _limits(one.exploration, (variant.kept, where.kept, when.kept))
     by_variant, by_channel, by_slot = uniforms(one.seed)
-    words = staged(variant, shares[0])
+    words = staged(variant, limits[0])
     drawn_variant, p_variant = words.draw(by_variant)
-    greedy_where = _where(one, variant.greedy, shares[1])
-    where = greedy_where if drawn_variant == variant.greedy else _where(one, drawn_variant, shares[1])
-    drawn_channel, p_channel = where.draw(by_channel)
-    greedy_when = _when(one, one.channels[greedy_where.greedy], shares[2])
-    when = greedy_when if drawn_channel == greedy_where.greedy else _when(one, one.channels[drawn_channel], shares[2])
-    drawn_slot, p_slot = when.draw(by_slot)
+    drawn_channel, p_channel = staged(
+        where if drawn_variant == variant.greedy else _where(one, drawn_variant, policy, logit), limits[1]
+    ).draw(by_channel)
+    drawn_slot, p_slot = staged(when if drawn_channel == where.greedy else _when(one, drawn_channel, policy), limits[2]).draw(
+        by_slot
+    )
     drawn = Triple(drawn_variant, drawn_channel, drawn_slot)
     forced = bool(one.forced)
     sent = baseline_triple(one) if forced else drawn
+    kept = words.kept * staged(where, limits[1]).kept * staged(when, limits[2]).kept
     return Outcome(
         chosen=sent,
-        greedy=Triple(variant.greedy, greedy_where.greedy, greedy_when.greedy),
+        greedy=Triple(variant.greedy, where.greedy, when.greedy),
         shadow=drawn if forced else None,
         send=1.0,
         variant=1.0 if forced else p_variant,
         channel=1.0 if forced else p_channel,
         timing=1.0 if forced else p_slot,
-        explored=0.0 if forced else 1.0 - words.kept * greedy_where.kept * greedy_when.kept,
+        explored=0.0 if forced else 1.0 - kept,
         confidence=_confidence(variant, sent.variant),
+        ranking=_ranking(where),
     )
 
 
 def baseline_triple(one: Inputs) -> Triple:
     """The baseline variant on the first reachable listed channel at the earliest allowed slot."""
     channel = bits(one.candidates[one.baseline].channels)[0]
-    return Triple(one.baseline, channel, bits(int.from_bytes(one.channels[channel].slots, "little"))[0])
+    return Triple(one.baseline, channel, slot_numbers(one.channels[channel].slots)[0])
 
 
-def _open_channels(one: Inputs) -> bool:
-    return bool(one.stages & CHANNEL) and len(one.channels) > 1
-
-
-def _open_slots(one: Inputs) -> bool:
-    return bool(one.stages & TIMING) and any(len(slot_numbers(c.slots)) > 1 for c in one.channels)
-
-
-@lru_cache(maxsize=1024)
-def _shares(exploration: int, words: bool, where: bool, when: bool) -> tuple[float, float, float]:
-    """How much each stage may explore so that all together stay within `exploration` millionths."""
-    shares = (_WORDS * words, _WHERE * where, _WHEN * when)
-    whole = sum(shares) or 1
-    kept = 1.0 - exploration / 1e6
-    a, b, c = (1.0 - math.pow(kept, share / whole) for share in shares)
-    return a, b, c
-
-
-def _where(one: Inputs, variant: int, exploration: float) -> Stage:
-    options = bits(one.candidates[variant].channels)
-    scores = tuple([(one.channels[i].mean, one.channels[i].deviation) for i in options])
-    return _stage_of(options, scores, bool(one.stages & CHANNEL), exploration)
-
-
-def _when(one: Inputs, channel: ChannelOption, exploration: float) -> Stage:
-    return _slot_stage(channel.slots, one.slot_means, one.slot_deviations, bool(one.stages & TIMING), exploration)
+def _limits(exploration: int, kept: tuple[float, float, float]) -> tuple[float, ...]:
+    """How much each stage may leave its greedy option, so that all together stay within `exploration` millionths: the
+    stages keep what they would keep by themselves, to one power."""
+    return _bounded(exploration, *[round(share, 6) for share in kept])
 
 
 @lru_cache(maxsize=16384)
-def _slot_stage(mask: bytes, means: bytes, deviations: bytes, explores: bool, exploration: float) -> Stage:
-    options = slot_numbers(mask)
-    scores = tuple([(means[k], deviations[k]) for k in options]) if means else ((0, 1),) * len(options)
-    return _stage_of(options, scores, explores, exploration)
+def _bounded(exploration: int, *kept: float) -> tuple[float, ...]:
+    wanted, own = math.log(max(1.0 - exploration / 1e6, 1e-12)), sum(math.log(share) for share in kept)
+    power = 1.0 if own >= wanted else wanted / own
+    return tuple([1.0 - math.pow(share, power) for share in kept])
 
 
-def _stage_of(options: tuple[int, ...], scores: tuple[tuple[int, int], ...], explores: bool, exploration: float) -> Stage:
-    """From independent posteriors (mean, deviation), in whatever unit; the first of equal means is the greedy one."""
-    means = [mean for mean, _ in scores]
-    best = means.index(max(means))
-    if not explores or len(options) == 1:
-        return staged(_only(options[best]), exploration)
-    mean, deviation = scores[best]
-    odds = [_odds(mean - m, d * d + deviation * deviation) for m, d in scores]
-    odds[best] = 1.0
-    return staged(Preference(options, tuple(odds), options[best]), exploration)
+def _where(one: Inputs, variant: int, policy: Policy | None, logit: float) -> Preference:
+    options = bits(one.candidates[variant].channels)
+    if len(options) == 1:
+        return _only(options[0])
+    channels = [one.channels[i] for i in options]
+    if policy is None or not one.stages & CHANNEL:
+        return _only(options[max(range(len(options)), key=lambda i: channels[i].preference)])
+    shifts = _shifts(one, policy, logit, [(channel.cost, channel.reach) for channel in channels])
+    names, known = tuple([c.name for c in channels]), tuple([c.preference for c in channels])
+    choice = policy.channels(one.features, names, known, shifts)
+    return Preference(options, choice.shares, options[choice.greedy])
 
 
-@lru_cache(maxsize=65536)
-def _odds(lead: int, variance: int) -> float:
-    """Odds that a normal difference with mean -lead and that variance is positive. The numbers are small and whole, so
-    the same come again and again."""
-    if lead <= 0:
-        return 1.0
-    if variance <= 0:
-        return 0.0
-    beats = 0.5 * math.erfc(round(lead / math.sqrt(variance), 6) / math.sqrt(2.0))
-    return beats / (1.0 - beats)
+def _shifts(one: Inputs, policy: Policy, logit: float, terms: Sequence[tuple[int, int]]) -> tuple[float, ...]:
+    """What cost and reachability take off each channel, in logits: reach multiplies the reward, a cost is worth as many
+    logits as would earn it there."""
+    if all(term == terms[0] for term in terms):
+        return (0.0,) * len(terms)
+    return _shifted(tuple(terms), round(policy.base(one.features) + logit, 2), policy.top - policy.low)
+
+
+@lru_cache(maxsize=4096)
+def _shifted(terms: tuple[tuple[int, int], ...], logit: float, span: float) -> tuple[float, ...]:
+    likely = 1.0 / (1.0 + math.exp(-logit))
+    slope = max(likely * (1.0 - likely), _LEAST_SLOPE) * span
+    return tuple([round(math.log(max(reach, 1) / MILLE) - cost / MILLE / slope, 6) for cost, reach in terms])
+
+
+def _when(one: Inputs, channel: int, policy: Policy | None) -> Preference:
+    options = slot_numbers(one.channels[channel].slots)
+    if len(options) == 1:
+        return _only(options[0])
+    everything = len(options) == len(one.hours)
+    hours = one.hours if everything else bytes([one.hours[k] for k in options])
+    habits = one.habits if everything or not one.habits else bytes([one.habits[k] for k in options])
+    if policy is None or not one.stages & TIMING:
+        return _only(options[_most_usual(habits)])
+    choice = policy.hours(one.features, hours, habits)
+    return Preference(options, choice.shares, options[choice.greedy])
+
+
+@lru_cache(maxsize=4096)
+def _most_usual(habits: bytes) -> int:
+    """The first of the hours with the most evidence."""
+    logits = [signed(habit) for habit in habits]
+    return logits.index(max(logits)) if logits else 0
 
 
 @lru_cache(maxsize=256)
@@ -202,10 +230,14 @@ def _only(option: int) -> Preference:
 
 
 def _confidence(variant: Preference, sent: int) -> float:
-    """Posterior probability that the sent variant is best, in millionths."""
-    if sent not in variant.options:
-        return 0.0
-    return round(variant.odds[variant.options.index(sent)] / sum(variant.odds), 6)
+    """Posterior probability that the sent variant is best."""
+    return variant.shares[variant.options.index(sent)] if sent in variant.options else 0.0
+
+
+def _ranking(where: Preference) -> bytes:
+    """Options by share, the greedy one first."""
+    order = sorted(zip(where.options, where.shares, strict=True), key=lambda found: (found[0] != where.greedy, -found[1]))
+    return bytes([option for option, _ in order])
 
 
 @lru_cache(maxsize=4096)

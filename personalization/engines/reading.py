@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from personalization.learning.bandits import QUANTUM, Feature, feature_key
+from personalization.learning.encoding import QUANTUM, Feature, feature_key
 
 #: A feature by its name: (name, value in quanta). A category's name holds its value, "device=phone".
 Signal = tuple[str, int]
 
 ONE = int(1 / QUANTUM)
+#: Families of features that surround a decision rather than being declared of it.
+_AMBIENT = frozenset({"language", "daypart", "day", "momentum", "saturation", "fatigue"})
 #: A longer text is no category, a longer name no feature.
 _LONGEST_TEXT, _LONGEST_NAME = 64, 128
 
@@ -48,8 +51,14 @@ class Reading(msgspec.Struct, frozen=True):
 NOTHING = Reading()
 
 
+@lru_cache(maxsize=65536)
+def feature_of(name: str) -> int:
+    """The key of the feature of that name."""
+    return feature_key(name, name.partition("=")[0] in _AMBIENT)
+
+
 def reading(signals: Sequence[Signal], silent: tuple[tuple[str, str], ...] = ()) -> Reading:
-    return Reading(tuple([(feature_key(name), value) for name, value in signals]), tuple([name for name, _ in signals]), silent)
+    return Reading(tuple([(feature_of(name), value) for name, value in signals]), tuple([name for name, _ in signals]), silent)
 
 
 def _part(name: str) -> tuple[str, str]:

@@ -12,16 +12,11 @@ from personalization.deciding.features import gathered, moment_features, profile
 from personalization.deciding.stages import GRID, Preference, staged
 from personalization.lab.datasets import TrialLog, hillstrom
 from personalization.lab.scores import Score
-from personalization.learning.bandits import (
-    BanditStatistics,
-    Feature,
-    Policy,
-    action_features,
-    decode_policy,
-    encode_policy,
-)
 from personalization.learning.crossfit import cross_fitted, design, folds_of
+from personalization.learning.encoding import Feature, Taken, variant_acts
 from personalization.learning.evaluation import Array, ChoiceLog, Estimate, IntArray, difference, dr, on_policy
+from personalization.learning.logistic import RewardModel
+from personalization.learning.policy import Policy, decode_policy, encode_policy
 from personalization.profile import PersonalizationProfile
 
 TASK = "Hillstrom policy, visit"
@@ -104,24 +99,23 @@ def contexts_of(log: TrialLog) -> list[tuple[Feature, ...]]:
 
 def learned(log: TrialLog, contexts: Sequence[tuple[Feature, ...]], rows: IntArray) -> Policy:
     """The policy the product would publish after these rows."""
-    statistics, arms = BanditStatistics(), _actions(log.arms)
-    statistics.add_many(
-        [contexts[i] for i in rows], [arms[log.given[i]] for i in rows], [log.rewards[i] for i in rows], [1.0] * len(rows)
-    )
-    return decode_policy(encode_policy(statistics, {}), 1, "variants:trial")
+    model, arms = RewardModel(), _actions(log.arms)
+    mails = [Taken(arms[log.given[i]], "email", _HOUR_OF_WEEK) for i in rows]
+    model.enter([contexts[i] for i in rows], mails, [log.rewards[i] for i in rows], [1.0] * len(rows))
+    return decode_policy(encode_policy(model, {}), 1, "variants:trial")
 
 
 def choices(policy: Policy, contexts: Sequence[tuple[Feature, ...]], arms: Sequence[str]) -> tuple[Array, Array]:
     """(n, k) probabilities of each arm, greedy and with the exploration that is shipped, on the grid of a real draw."""
-    rankings = policy.rank(contexts, _actions(arms))
+    found = policy.variants(contexts, _actions(arms))
     options = tuple(range(len(arms)))
-    explored = [staged(Preference(options, odds, best), _EXPLORATION).bounds for best, odds in rankings]
-    greedy = np.eye(len(arms))[[best for best, _ in rankings]]
+    explored = [staged(Preference(options, choice.shares, choice.greedy), _EXPLORATION).bounds for choice in found]
+    greedy = np.eye(len(arms))[[choice.greedy for choice in found]]
     return greedy, np.array([list(_steps(bounds)) for bounds in explored]) / GRID
 
 
 def _actions(arms: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    return tuple(action_features(arm, ()) for arm in arms)
+    return tuple(variant_acts(arm, ()) for arm in arms)
 
 
 def _steps(bounds: Sequence[int]) -> Iterator[int]:

@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from personalization.learning.bandits import BanditStatistics, Feature
+from personalization.learning.encoding import Feature, Taken
+from personalization.learning.logistic import RewardModel
 from personalization.tenant import RewardSpec
 from personalization.vocabulary import Aggregation, EventType
 
@@ -27,14 +28,15 @@ _CHANGED_SHARE = 0.01
 
 
 class OpenDecision(msgspec.Struct, array_like=True, gc=False):
-    """A decision that may still learn. Times in microseconds; action: its features u_a; seen: event types so far."""
+    """A decision that may still learn. Times in microseconds; seen: event types so far; curvature, block: as its model said
+    when it came in."""
 
     seq: int
     decision_id: str
     model_id: str
     user_ref: bytes | None
     context: tuple[Feature, ...]
-    action: tuple[int, ...]
+    action: Taken
     slot_at: int
     matures_at: int
     config_version: int
@@ -42,6 +44,8 @@ class OpenDecision(msgspec.Struct, array_like=True, gc=False):
     exposed: bool = False
     final: bool = False
     weight: float = 0.0
+    curvature: float = 0.0
+    block: int = 0
     reward: float = 0.0
     earned: dict[str, float] = msgspec.field(default_factory=dict)
     seen: tuple[str, ...] = ()
@@ -49,14 +53,14 @@ class OpenDecision(msgspec.Struct, array_like=True, gc=False):
 
 @dataclass
 class ModelState:
-    """statistics of the rewards; counts of decisions by event type; changed: weight learned since the last publication."""
+    """rewards: what was earned; counts of decisions by event type; changed: weight learned since the last publication."""
 
-    statistics: BanditStatistics = field(default_factory=BanditStatistics)
+    rewards: RewardModel = field(default_factory=RewardModel)
     counts: dict[str, float] = field(default_factory=dict)
     changed: float = 0.0
 
     def worth_publishing(self) -> bool:
-        return self.changed > 0.0 and self.changed >= _CHANGED_SHARE * self.statistics.weight
+        return self.changed > 0.0 and self.changed >= _CHANGED_SHARE * self.rewards.weight
 
 
 @dataclass
@@ -87,7 +91,9 @@ class CreditLedger:
         del self.by_id[decision.decision_id]
         if decision.exposed:
             model = self._model(decision)
-            model.statistics.add(decision.context, decision.action, decision.reward, -decision.weight)
+            model.rewards.leave(
+                decision.context, decision.action, decision.reward, decision.weight, decision.curvature, decision.block
+            )
             for kind in ("exposed", *decision.seen):
                 model.counts[kind] -= decision.weight
             model.changed += decision.weight
@@ -104,11 +110,14 @@ class CreditLedger:
             self._enter(self._model(decisions[0]), decisions)
 
     def _enter(self, model: ModelState, decisions: Sequence[OpenDecision]) -> None:
-        weights = [d.weight for d in decisions]
-        model.statistics.add_many(
-            [d.context for d in decisions], [d.action for d in decisions], [d.reward for d in decisions], weights
+        came_in = model.rewards.enter(
+            [d.context for d in decisions],
+            [d.action for d in decisions],
+            [d.reward for d in decisions],
+            [d.weight for d in decisions],
         )
-        for decision in decisions:
+        for decision, curvature, block in zip(decisions, *came_in, strict=True):
+            decision.curvature, decision.block = curvature, block
             for kind in ("exposed", *decision.seen):
                 model.counts[kind] = model.counts.get(kind, 0.0) + decision.weight
         model.changed += sum([decision.weight for decision in decisions])
@@ -133,16 +142,21 @@ class CreditLedger:
 
     def matured(self, seqs: Iterable[int]) -> None:
         """Nothing changes these any more."""
+        settled: dict[str, list[int]] = defaultdict(list)
         for seq in seqs:
             decision = self.open.pop(seq, None)
             if decision is not None:
                 del self.by_id[decision.decision_id]
+                if decision.exposed:
+                    settled[decision.model_id].append(decision.block)
+        for model_id, blocks in settled.items():
+            self.models[model_id].rewards.settle(blocks)
 
     def _reward(self, decision: OpenDecision, reward: float) -> None:
         reward = max(-REWARD_LIMIT, min(REWARD_LIMIT, reward))
         if decision.exposed and reward != decision.reward:
             model = self._model(decision)
-            model.statistics.correct(decision.context, decision.action, decision.reward, reward, decision.weight)
+            model.rewards.correct(decision.context, decision.action, decision.reward, reward, decision.weight, decision.block)
             model.changed += decision.weight
         decision.reward = reward
 
@@ -169,7 +183,7 @@ class CreditLedger:
             seq=packed.seq,
             open={decision.seq: decision for decision in packed.open},
             by_id={decision.decision_id: decision.seq for decision in packed.open},
-            models={name: ModelState(BanditStatistics.unpack(s), dict(n), changed) for name, s, n, changed in packed.models},
+            models={name: ModelState(RewardModel.unpack(s), dict(n), changed) for name, s, n, changed in packed.models},
             influence=dict(packed.influence),
         )
 
@@ -179,7 +193,7 @@ class CreditLedger:
 
     def _packed(self, changed: Mapping[str, float]) -> bytes:
         models = [
-            (name, m.statistics.pack(), sorted(m.counts.items()), changed.get(name, 0.0)) for name, m in sorted(self.models.items())
+            (name, m.rewards.pack(), sorted(m.counts.items()), changed.get(name, 0.0)) for name, m in sorted(self.models.items())
         ]
         return msgspec.msgpack.encode(_Packed(self.seq, list(self.open.values()), models, sorted(self.influence.items())))
 

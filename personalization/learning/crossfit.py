@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import expit
 
 from personalization.errors import Invalid
-from personalization.learning.bandits import BIAS, QUANTUM, Feature
+from personalization.learning.encoding import BIAS, QUANTUM, Feature
 from personalization.learning.evaluation import Array, IntArray
 
 #: Newton steps of the logistic fit; the ridge fit is one.

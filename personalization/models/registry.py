@@ -7,7 +7,7 @@ from threading import Lock
 
 from personalization import telemetry
 from personalization.errors import NotFound
-from personalization.learning.bandits import Policy, decode_policy, fresh_policy
+from personalization.learning.policy import Policy, decode_policy, fresh_policy
 from personalization.storage.base import Snapshot, SnapshotStore
 
 _KEPT = 256

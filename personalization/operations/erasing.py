@@ -10,8 +10,8 @@ from itertools import groupby
 from typing import Any
 
 from personalization.clock import Clock, rfc3339
-from personalization.learning.bandits import decode_policy, encode_policy
 from personalization.learning.credit import CreditLedger, ModelState
+from personalization.learning.policy import decode_policy, encode_policy
 from personalization.models.registry import PolicyBook
 from personalization.operations.learner import Learner, apply
 from personalization.operations.projector import PAGE, Pages, Projector
@@ -104,11 +104,11 @@ class Eraser:
 
     def _publish(self, tenant_id: str, model_id: str, seq: int, model: ModelState) -> None:
         """What was learned without them is the newest now; older snapshots that know more features go."""
-        body = encode_policy(model.statistics, model.counts)
+        body = encode_policy(model.rewards, model.counts)
         newest = self._storage.snapshots.publish(tenant_id, model_id, seq, self._clock.now(), body)
         self._book.put(newest)
         model.changed = 0.0
-        before, known = newest.snapshot_id, model.statistics.index.keys()
+        before, known = newest.snapshot_id, model.rewards.design.index.keys()
         while found := self._storage.privacy.snapshots(tenant_id, model_id, before, _SNAPSHOTS_A_LOOK):
             before = found[-1].snapshot_id
             theirs = [s.snapshot_id for s in found if decode_policy(s.body, s.snapshot_id, model_id).index.keys() - known]
@@ -178,7 +178,7 @@ def _mac(said: Mapping[str, Any], secret: bytes) -> str:
 
 
 def _learned(model: ModelState) -> tuple[object, ...]:
-    return model.statistics.pack(), sorted(model.counts.items())
+    return model.rewards.pack(), sorted(model.counts.items())
 
 
 def _tenant(erasure: Erasure) -> str:

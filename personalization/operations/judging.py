@@ -16,10 +16,11 @@ import numpy as np
 
 from personalization.deciding.record import Candidate, decode_record
 from personalization.errors import SupportThin
-from personalization.learning.bandits import Feature, Policy, decode_policy, encode_policy
 from personalization.learning.credit import CreditLedger, OpenDecision
 from personalization.learning.crossfit import cross_fitted, design, folds_of
+from personalization.learning.encoding import Feature
 from personalization.learning.evaluation import Array, ChoiceLog, Estimate, dr, on_policy
+from personalization.learning.policy import Policy, decode_policy, encode_policy
 from personalization.messages import LogEntry
 from personalization.operations.learner import apply
 from personalization.operations.projector import PAGE
@@ -147,7 +148,7 @@ def _policies_at(storage: Storage, tenant_id: str, turns: dict[str, int], until:
 
 def _policy(ledger: CreditLedger, model_id: str) -> Policy:
     model = ledger.models[model_id]
-    return decode_policy(encode_policy(model.statistics, model.counts), 0, model_id)
+    return decode_policy(encode_policy(model.rewards, model.counts), 0, model_id)
 
 
 def _read(storage: Storage, tenant_id: str, ledger: CreditLedger, until: int, step: Step) -> Iterator[LogEntry]:
@@ -177,9 +178,9 @@ def _greedy(policy: Policy, rows: Sequence[_Row]) -> list[str]:
     for i, row in enumerate(rows):
         alike[row.candidates].append(i)
     for candidates, members in alike.items():
-        ranked = policy.rank([rows[i].decision.context for i in members], tuple(c.actions for c in candidates))
-        for i, (best, _) in zip(members, ranked, strict=True):
-            chosen[i] = candidates[best].variant_id
+        choices = policy.variants([rows[i].decision.context for i in members], tuple(c.actions for c in candidates))
+        for i, choice in zip(members, choices, strict=True):
+            chosen[i] = candidates[choice.greedy].variant_id
     return chosen
 
 

@@ -9,9 +9,10 @@ from heapq import heappop, heappush
 from personalization import telemetry
 from personalization.clock import DAY, SECOND, Clock
 from personalization.deciding.document import slot_at
-from personalization.deciding.record import decode_record
-from personalization.learning.bandits import encode_policy
+from personalization.deciding.record import Inputs, Triple, decode_record
 from personalization.learning.credit import CreditLedger, OpenDecision, opening_reward
+from personalization.learning.encoding import Taken, signed
+from personalization.learning.policy import encode_policy
 from personalization.messages import LogEntry
 from personalization.models.registry import PolicyBook
 from personalization.operations.projector import Pages
@@ -113,7 +114,7 @@ class Learner:
         for model_id, model in kept.ledger.models.items():
             if not model.worth_publishing() or now - kept.published_at.get(model_id, -_PUBLISH_EVERY) < _PUBLISH_EVERY:
                 continue
-            body = encode_policy(model.statistics, model.counts)
+            body = encode_policy(model.rewards, model.counts)
             self._book.put(self._storage.snapshots.publish(tenant_id, model_id, kept.ledger.seq, now, body))
             model.changed = 0.0
             kept.published_at[model_id] = now
@@ -214,6 +215,18 @@ def apply(ledger: CreditLedger, row: LogEntry, reward_of: Callable[[int], Reward
         ledger.discarded(row.body["seq"])
 
 
+def taken(inputs: Inputs, chosen: Triple) -> Taken:
+    """What was sent, as learning sees it."""
+    channel, habits = inputs.channels[chosen.channel], inputs.habits
+    return Taken(
+        variant=inputs.candidates[chosen.variant].actions,
+        channel=channel.name,
+        hour=inputs.hours[chosen.slot],
+        preference=channel.preference,
+        habit=signed(habits[chosen.slot]) if habits else 0,
+    )
+
+
 def opened(row: LogEntry, reward_of: Callable[[int], RewardSpec]) -> OpenDecision | None:
     """What the learner keeps of a decision; None for one that may not be learned from."""
     if row.channel is None or row.record is None or row.decision_id is None:
@@ -230,7 +243,7 @@ def opened(row: LogEntry, reward_of: Callable[[int], RewardSpec]) -> OpenDecisio
         model_id=record.inputs.model_id,
         user_ref=row.user_ref,
         context=record.inputs.features,
-        action=record.inputs.candidates[chosen.variant].actions,
+        action=taken(record.inputs, chosen),
         slot_at=at,
         matures_at=at + spec.wait_time,
         config_version=record.config_version,

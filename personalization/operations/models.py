@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from personalization.errors import NotFound
-from personalization.learning.bandits import Policy
+from personalization.learning.policy import Policy
 from personalization.models.registry import PolicyBook
 from personalization.operations.paging import key_of, page
 
@@ -33,7 +33,7 @@ def model_document(policy: Policy) -> dict[str, Any]:
         "status": "live",
         "performance_metrics": {
             "decisions": exposed,
-            "reward_variance": policy.variance,
+            "reward_range": [policy.low, policy.top],
             "rates": {kind: n / exposed for kind, n in sorted(policy.counts.items()) if kind != "exposed" and exposed > 0},
         },
         "deployment_config": {"dimensions": policy.dimensions, "learned_weight": policy.weight},

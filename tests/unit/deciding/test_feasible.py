@@ -11,7 +11,7 @@ from personalization.deciding.planning import plan_of
 from personalization.deciding.stages import draw_many
 from personalization.deciding.terms import Capabilities
 from personalization.errors import MissingVariables
-from personalization.learning.bandits import fresh_policy
+from personalization.learning.policy import fresh_policy
 from personalization.messages import PersonalizationRequest, SendWindow
 from personalization.profile import Consent, FrequencyPreferences, PersonalizationProfile, TimingPreferences
 from personalization.storage.base import Reservation

@@ -7,16 +7,19 @@ import pytest
 
 from personalization.deciding.record import Candidate, ChannelOption, Inputs, Outcome
 from personalization.deciding.stages import CHANNEL, GRID, TIMING, VARIANT, draw_many
-from personalization.learning.bandits import BIAS, BanditStatistics, Policy, action_features, decode_policy, encode_policy
+from personalization.learning.encoding import BIAS, Taken, variant_acts
+from personalization.learning.logistic import RewardModel
+from personalization.learning.policy import Policy, decode_policy, encode_policy, fresh_policy
 
-ARMS = tuple(action_features(name, []) for name in "abc")
+ARMS = tuple(variant_acts(name, []) for name in "abc")
 
 
 def learned() -> Policy:
-    rng, statistics = np.random.default_rng(7), BanditStatistics()
-    for i in range(300):
-        statistics.add(((BIAS, 256),), ARMS[i % 3], float(rng.random() < (0.2, 0.3, 0.25)[i % 3]), 1.0)
-    return decode_policy(encode_policy(statistics, {}), 1, "m")
+    rng, model = np.random.default_rng(7), RewardModel()
+    taken = [Taken(ARMS[i % 3], ("email", "push")[i // 3 % 2], i % 168) for i in range(300)]
+    rewards = [float(rng.random() < (0.2, 0.3, 0.25)[i % 3]) for i in range(300)]
+    model.enter([((BIAS, 256),)] * 300, taken, rewards, [1.0] * 300)
+    return decode_policy(encode_policy(model, {}), 1, "m")
 
 
 POLICY = learned()
@@ -31,11 +34,11 @@ def inputs(seed: int = 0, **changes: object) -> Inputs:
         features=((BIAS, 256),),
         candidates=tuple(Candidate(name, "en", ARMS[i], 1000, 0b11) for i, name in enumerate("abc")),
         baseline=0,
-        channels=(ChannelOption("email", 500, 100, b"\xff"), ChannelOption("push", 450, 150, b"\x0f")),
+        channels=(ChannelOption("email", 1, b"\xff"), ChannelOption("push", -1, b"\x0f")),
         earliest=0,
         first_hour=1,
-        slot_means=bytes([100, 200, 100, 90, 80, 70, 60, 50]),
-        slot_deviations=bytes([60] * 8),
+        hours=bytes(range(6, 14)),
+        habits=bytes([0, 4, 0, 0, 254, 254, 254, 254]),
         exploration=300_000,
         stages=VARIANT | CHANNEL | TIMING,
         forced="",
@@ -89,7 +92,7 @@ def test_a_variant_goes_only_where_it_fits() -> None:
 
 
 def test_a_slot_is_one_of_its_channels() -> None:
-    channels = (ChannelOption("email", 500, 300, b"\x01"), ChannelOption("push", 500, 300, b"\xf0"))
+    channels = (ChannelOption("email", 0, b"\x01"), ChannelOption("push", 0, b"\xf0"))
     for seed in range(300):
         chosen = draw(inputs(seed, channels=channels)).chosen
         assert chosen is not None
@@ -97,7 +100,7 @@ def test_a_slot_is_one_of_its_channels() -> None:
 
 
 def test_a_single_possibility_has_probability_one() -> None:
-    one = inputs(candidates=(Candidate("a", "en", ARMS[0], 1000, 1),), channels=(ChannelOption("email", 1, 1, b"\x01"),))
+    one = inputs(candidates=(Candidate("a", "en", ARMS[0], 1000, 1),), channels=(ChannelOption("email", 0, b"\x01"),))
     outcome = draw(one)
     assert (outcome.variant, outcome.channel, outcome.timing, outcome.joint) == (1.0, 1.0, 1.0, 1.0)
 
@@ -131,7 +134,7 @@ def test_without_a_variant_policy_the_baseline_goes_out() -> None:
 
 
 def test_ties_are_explored_evenly() -> None:
-    fresh = decode_policy(encode_policy(BanditStatistics(), {}), 0, "m")
+    fresh = fresh_policy("m")
     outcomes = draw_many([inputs(seed, exploration=1_000_000, stages=VARIANT) for seed in range(6_000)], lambda m, s: fresh)
     counts = Counter(outcome.chosen.variant for outcome in outcomes if outcome.chosen)
     assert all(count == pytest.approx(2_000, abs=200) for count in counts.values())

@@ -1,16 +1,27 @@
 import pytest
 
-from personalization.learning.bandits import BIAS, action_features
 from personalization.learning.credit import FULL, CreditLedger, OpenDecision
+from personalization.learning.encoding import BIAS, Taken, variant_acts
 from personalization.tenant import RewardSpec
 from personalization.vocabulary import Aggregation
 
 SPEC = RewardSpec(weights={"clicked": 1.0, "converted": 5.0, "unsubscribed": -5.0, "custom:cart": 2.0})
 
+MAIL = Taken(variant_acts("a", []), "email", 9)
+
 
 def decision(seq: int = 1, user: bytes | None = b"u", **fields: object) -> OpenDecision:
     return OpenDecision(
-        seq, f"d{seq}", "m", user, ((BIAS, 256),), action_features("a", []), slot_at=0, matures_at=10, config_version=0, **fields
+        seq,
+        f"d{seq}",
+        "m",
+        user,
+        ((BIAS, 256),),
+        Taken(variant_acts("a", []), "email", 9),
+        slot_at=0,
+        matures_at=10,
+        config_version=0,
+        **fields,
     )  # type: ignore[arg-type]
 
 
@@ -22,7 +33,7 @@ def ledger_with(*decisions: OpenDecision) -> CreditLedger:
 
 
 def total(ledger: CreditLedger) -> float:
-    return ledger.models["m"].statistics.total if "m" in ledger.models else 0.0
+    return ledger.models["m"].rewards.total().scalars[3] if "m" in ledger.models else 0.0
 
 
 def engage(ledger: CreditLedger, type_: str, spec: RewardSpec = SPEC, value: float | None = None, key: str | None = None) -> None:
@@ -33,7 +44,7 @@ def test_a_decision_enters_learning_when_it_is_exposed() -> None:
     ledger = ledger_with(decision())
     assert ledger.models == {}
     ledger.exposed([1])
-    assert ledger.models["m"].statistics.weight == 1.0
+    assert ledger.models["m"].rewards.weight == 1.0
     assert ledger.models["m"].counts == {"exposed": 1.0}
 
 
@@ -101,7 +112,7 @@ def test_a_discarded_decision_leaves_no_trace() -> None:
     only = ledger_with(decision(2))
     only.exposed([2])
     assert total(ledger) == total(only)
-    assert ledger.models["m"].statistics.weight == 1.0
+    assert ledger.models["m"].rewards.weight == 1.0
     assert ledger.models["m"].counts["clicked"] == 0.0
 
 
@@ -111,23 +122,23 @@ def test_an_inactive_decision_waits_for_its_activation() -> None:
     assert ledger.models == {}
     ledger.activated(1)
     ledger.exposed([1])
-    assert ledger.models["m"].statistics.weight == 1.0
+    assert ledger.models["m"].rewards.weight == 1.0
 
 
 def test_exposing_twice_counts_once() -> None:
     ledger = ledger_with(decision())
     ledger.exposed([1, 1])
     ledger.exposed([1])
-    assert ledger.models["m"].statistics.weight == 1.0
+    assert ledger.models["m"].rewards.weight == 1.0
 
 
 def test_the_influence_of_one_user_is_bounded() -> None:
     ledger = ledger_with(*(decision(seq) for seq in range(1, 3_001)))
     ledger.exposed(range(1, 3_001))
-    assert FULL < ledger.models["m"].statistics.weight < 2.1 * FULL
+    assert FULL < ledger.models["m"].rewards.weight < 2.1 * FULL
     others = ledger_with(*(decision(seq, bytes([seq % 256, seq // 256])) for seq in range(1, 501)))
     others.exposed(range(1, 501))
-    assert others.models["m"].statistics.weight == 500.0
+    assert others.models["m"].rewards.weight == 500.0
 
 
 def test_an_outlandish_reward_is_cut() -> None:

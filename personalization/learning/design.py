@@ -1,0 +1,149 @@
+"""The design of decisions: in which dimension every pair of a context feature and an action feature lands.
+
+The first EXACT pairs of a model get a dimension of their own, later ones share the rest by hashing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from personalization.learning.encoding import (
+    BIAS,
+    EVIDENCE,
+    HABIT,
+    KIND_CHANNEL,
+    KIND_EVIDENCE,
+    KIND_HARMONIC,
+    KIND_SHARED,
+    KIND_VARIANT,
+    KIND_WEEKEND,
+    PREFERENCE,
+    QUANTUM,
+    ActKey,
+    Feature,
+    Taken,
+    cross_key,
+    family_of,
+    is_ambient,
+)
+
+Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+EXACT, DIMENSIONS = 224, 256
+
+#: Prior standard deviations of weights, in logits, by kind: of the bias, of what is declared, of what only surrounds.
+_HARMONICS = {KIND_HARMONIC: 0.5, KIND_HARMONIC + 1: 0.25, KIND_HARMONIC + 2: 0.12}
+_OFFSETS = {KIND_SHARED: 3.0, KIND_VARIANT: 0.5, KIND_CHANNEL: 0.5, KIND_WEEKEND: 0.25, KIND_EVIDENCE: 0.5, **_HARMONICS}
+_DECLARED = {kind: 0.8 * deviation for kind, deviation in _OFFSETS.items()} | {KIND_SHARED: 0.5}
+_AMBIENT = {kind: 0.16 * deviation for kind, deviation in _OFFSETS.items()} | {KIND_SHARED: 0.15}
+
+#: (family of the context feature, kind of the action feature): weights that share a prior.
+Group = tuple[int, int]
+
+
+def group_of(context: int, act: ActKey) -> Group:
+    return family_of(context), act.kind
+
+
+def prior_deviation(group: Group) -> float:
+    family, kind = group
+    if family == 0:
+        return _OFFSETS[kind]
+    return (_AMBIENT if is_ambient_family(family) else _DECLARED)[kind]
+
+
+def is_ambient_family(family: int) -> bool:
+    return is_ambient((family - 1) << 24)
+
+
+def prior_mean(group: Group) -> float:
+    """About a quarter of the top reward to begin with, and evidence counts as it is."""
+    return {KIND_SHARED: -1.0, KIND_EVIDENCE: 1.0}.get(group[1], 0.0) if group[0] == 0 else 0.0
+
+
+@dataclass
+class Design:
+    """index: cross key -> dimension, in the order of arrival; groups: of each dimension in use."""
+
+    index: dict[int, int] = field(default_factory=dict)
+    groups: list[Group] = field(default_factory=list)
+    _landings: dict[tuple[ActKey, ...], _Landing] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def size(self) -> int:
+        return len(self.groups)
+
+    def phi(self, contexts: Sequence[Sequence[Feature]], taken: Sequence[Taken]) -> Array:
+        """(n, size): what each decision activates; unseen pairs get their dimension now. O(n size)."""
+        alike: dict[tuple[ActKey, ...], list[int]] = defaultdict(list)
+        for i, action in enumerate(taken):
+            alike[action.acts()].append(i)
+        parts = [self._crossed(acts, [contexts[i] for i in at], [taken[i] for i in at]) for acts, at in alike.items()]
+        phi = np.zeros((len(taken), self.size))
+        for members, part in zip(alike.values(), parts, strict=True):
+            phi[members, : part.shape[1]] = part
+        self._evidence(phi, taken)
+        return phi
+
+    def _crossed(self, acts: tuple[ActKey, ...], contexts: Sequence[Sequence[Feature]], taken: Sequence[Taken]) -> Array:
+        landing = self._landings.setdefault(acts, _Landing(len(acts)))
+        keys = [key for context in contexts for key, _ in context]
+        new = [key for key in dict.fromkeys(keys) if key not in landing.place]
+        landing.add(new, [[self._dimension(key, act) for act in acts] for key in new])
+        columns = landing.rows[[landing.place[key] for key in keys]]
+        return spread(contexts, columns, np.array([action.values() for action in taken]), self.size)
+
+    def _evidence(self, phi: Array, taken: Sequence[Taken]) -> None:
+        rows = self._dimension(BIAS, PREFERENCE), self._dimension(BIAS, HABIT)
+        if phi.shape[1] < self.size:
+            raise AssertionError("the evidence has its dimensions from the start")
+        phi[:, rows] += EVIDENCE * np.array([(action.preference, action.habit) for action in taken])
+
+    def __post_init__(self) -> None:
+        self._dimension(BIAS, PREFERENCE)
+        self._dimension(BIAS, HABIT)
+
+    def _dimension(self, context: int, act: ActKey) -> int:
+        key = cross_key(context, act.key)
+        row = self.index.get(key)
+        if row is None:
+            row = self.index[key] = self.size if self.size < EXACT else EXACT + key % (DIMENSIONS - EXACT)
+            self.groups += [group_of(context, act)] * (row + 1 - self.size)
+        return row
+
+
+class _Landing:
+    """Where context features land under one set of action features. rows: (n, n_acts), a row each key in `place`."""
+
+    def __init__(self, width: int) -> None:
+        self.place: dict[int, int] = {}
+        self.rows = np.zeros((0, width), np.int64)
+
+    def add(self, keys: Sequence[int], rows: Sequence[Sequence[int]]) -> None:
+        if keys:
+            self.place.update(zip(keys, range(len(self.rows), len(self.rows) + len(keys)), strict=True))
+            self.rows = np.vstack([self.rows, rows])
+
+
+def spread(contexts: Sequence[Sequence[Feature]], columns: IntArray, values: Array, width: int) -> Array:
+    """(n, width): the products of context and action features added up in their columns.
+
+    columns : (features of all contexts one after the other, n_acts)     values : (n, n_acts) of the action features
+    """
+    of_context = np.array([value for context in contexts for _, value in context]) * QUANTUM
+    owner = np.repeat(np.arange(len(contexts)), [len(context) for context in contexts])
+    places = (owner * width)[:, None] + columns
+    flat = np.bincount(places.ravel(), (of_context[:, None] * values[owner]).ravel(), len(contexts) * width)
+    return np.asarray(flat, np.float64).reshape(len(contexts), width)
+
+
+def priors(groups: Sequence[Group], deviations: Mapping[Group, float]) -> tuple[Array, Array]:
+    """mean and precision (d,) of the weights."""
+    mean = np.array([prior_mean(group) for group in groups])
+    return mean, np.array([deviations.get(group) or prior_deviation(group) for group in groups]) ** -2.0
