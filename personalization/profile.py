@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from personalization.clock import DAY, HOUR, hour_of_week
 from personalization.messages import LogEntry
-from personalization.sent import SentMessages, changed, decision_key, message_of, sent
+from personalization.sent import SentMessages, changed, decision_key, first_of, message_of, sent
 from personalization.tenant import QuietHours
 from personalization.vocabulary import ENGAGED_TYPES, EventType, LogType, PersonalizationTrigger
 
@@ -143,9 +143,9 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
         """A message stands at its first send."""
         if messages is self.messages:
             return _with(self.recent, entry.at) if sign > 0 else _without(self.recent, entry.at)
-        before = message_of(self.messages, decision_key(entry.decision_id))
-        key = entry.message or (before.key if before is not None else None)
-        was, now = (next((m.first_at for m in known if m.key == key), None) for known in (self.messages, messages))
+        found = message_of(self.messages, decision_key(entry.decision_id)) if entry.message is None else None
+        key = found.key if found is not None else entry.message
+        was, now = first_of(self.messages, key), first_of(messages, key)
         if was == now:
             return self.recent
         recent = self.recent if was is None else _without(self.recent, was)

@@ -43,7 +43,7 @@ class SentMessage(Struct, frozen=True, array_like=True):
     @property
     def first_at(self) -> int | None:
         """Slot of the first send; None while none went out."""
-        return min((s.slot_at for s in self.sendings if s.state != WAITING), default=None)
+        return min([s.slot_at for s in self.sendings if s.state != WAITING], default=None)
 
     @property
     def unread_since(self) -> int | None:
@@ -101,9 +101,21 @@ def changed(messages: SentMessages, entry: LogEntry) -> SentMessages:
     return tuple(m if m is not found else after for m in messages if m is not found or after.sendings)
 
 
+def first_of(messages: SentMessages, key: bytes | None) -> int | None:
+    """Slot of the first send of the message of that key."""
+    for message in messages:
+        if message.key == key:
+            return message.first_at
+    return None
+
+
 def message_of(messages: SentMessages, decision: bytes | None) -> SentMessage | None:
     """The one that this decision sent."""
-    return next((m for m in messages if any(s.decision == decision for s in m.sendings)), None)
+    for message in reversed(messages):
+        for sending in message.sendings:
+            if sending.decision == decision:
+                return message
+    return None
 
 
 def _after(message: SentMessage, decision: bytes, type_: str) -> SentMessage:
