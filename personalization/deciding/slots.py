@@ -16,7 +16,8 @@ MOST_SLOTS = 169
 
 
 class Slots(msgspec.Struct, frozen=True):
-    """Slots of [earliest, latest): the earliest instant, then every full local hour.
+    """Slots of [earliest, latest): the earliest instant, then every full local hour. They lie an hour apart, so where clocks move
+    by half an hour inside the window (Lord Howe, twice a year) those after the change are half past.
 
     hours : local hour of week of each slot     open : bit k set when slot k is outside quiet hours
     hours_of_day : the local hour 0..23 of each slot, a byte a slot

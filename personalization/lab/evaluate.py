@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from personalization.lab import coverage, targeting
+from personalization.lab import coverage, hours, targeting
 from personalization.lab.datasets import DataMissing
 from personalization.lab.pages import Bar, Chart
 from personalization.lab.scores import Score
@@ -33,6 +33,7 @@ class Task:
 TASKS = (
     Task(targeting.TASK, targeting.FILES, targeting.hillstrom_policy),
     Task(coverage.TASK, coverage.FILES, coverage.coverage),
+    Task(hours.TASK, hours.FILES, hours.send_hour),
 )
 
 

@@ -1,6 +1,8 @@
 """The design of decisions: in which dimension every pair of a context feature and an action feature lands.
 
-The first EXACT pairs of a model get a dimension of their own, later ones share the rest by hashing.
+The first EXACT pairs of a model get a dimension of their own, later ones share the rest by hashing. What never varies needs
+none: channel and hour are told by their difference from those of the model's first decision, and features that only
+surround a decision are not crossed with the hour.
 """
 
 from __future__ import annotations
@@ -8,6 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from operator import sub
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +20,7 @@ from personalization.learning.encoding import (
     BIAS,
     EVIDENCE,
     HABIT,
+    HOUR_ACTS,
     KIND_CHANNEL,
     KIND_EVIDENCE,
     KIND_HARMONIC,
@@ -24,11 +29,14 @@ from personalization.learning.encoding import (
     KIND_WEEKEND,
     PREFERENCE,
     QUANTUM,
+    SHARED_ACT,
     ActKey,
     Feature,
     Taken,
+    channel_act,
     cross_key,
     family_of,
+    hour_values,
     is_ambient,
 )
 
@@ -36,6 +44,8 @@ Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 EXACT, DIMENSIONS = 224, 256
+#: Instead of a dimension, for a pair that is not modelled.
+NOWHERE = -1
 
 #: Prior standard deviations of weights, in logits, by kind: of the bias, of what is declared, of what only surrounds.
 _HARMONICS = {KIND_HARMONIC: 0.5, KIND_HARMONIC + 1: 0.25, KIND_HARMONIC + 2: 0.12}
@@ -69,10 +79,11 @@ def prior_mean(group: Group) -> float:
 
 @dataclass
 class Design:
-    """index: cross key -> dimension, in the order of arrival; groups: of each dimension in use."""
+    """index: cross key -> dimension, in the order of arrival; groups: of each dimension in use; first: the first action."""
 
     index: dict[int, int] = field(default_factory=dict)
     groups: list[Group] = field(default_factory=list)
+    first: tuple[str, int] | None = None
     _landings: dict[tuple[ActKey, ...], _Landing] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -81,23 +92,33 @@ class Design:
 
     def phi(self, contexts: Sequence[Sequence[Feature]], taken: Sequence[Taken]) -> Array:
         """(n, size): what each decision activates; unseen pairs get their dimension now. O(n size)."""
+        if self.first is None and taken:
+            self.first = taken[0].channel, taken[0].hour
         alike: dict[tuple[ActKey, ...], list[int]] = defaultdict(list)
-        for i, action in enumerate(taken):
-            alike[action.acts()].append(i)
-        parts = [self._crossed(acts, [contexts[i] for i in at], [taken[i] for i in at]) for acts, at in alike.items()]
+        told = [self._told(action) for action in taken]
+        for i, (acts, _) in enumerate(told):
+            alike[acts].append(i)
+        parts = [
+            self._crossed(acts, [contexts[i] for i in members], np.array([told[i][1] for i in members]))
+            for acts, members in alike.items()
+        ]
         phi = np.zeros((len(taken), self.size))
         for members, part in zip(alike.values(), parts, strict=True):
             phi[members, : part.shape[1]] = part
         self._evidence(phi, taken)
         return phi
 
-    def _crossed(self, acts: tuple[ActKey, ...], contexts: Sequence[Sequence[Feature]], taken: Sequence[Taken]) -> Array:
+    def _told(self, action: Taken) -> tuple[tuple[ActKey, ...], tuple[float, ...]]:
+        """The action features and their values, as far as they differ from the first action's."""
+        channel, hour = self.first or (action.channel, action.hour)
+        return _differences(action.variant, action.channel, action.hour, channel, hour)
+
+    def _crossed(self, acts: tuple[ActKey, ...], contexts: Sequence[Sequence[Feature]], values: Array) -> Array:
         landing = self._landings.setdefault(acts, _Landing(len(acts)))
         keys = [key for context in contexts for key, _ in context]
         new = [key for key in dict.fromkeys(keys) if key not in landing.place]
-        landing.add(new, [[self._dimension(key, act) for act in acts] for key in new])
-        columns = landing.rows[[landing.place[key] for key in keys]]
-        return spread(contexts, columns, np.array([action.values() for action in taken]), self.size)
+        landing.add(new, [[self._dimension(key, act) if crosses(key, act) else NOWHERE for act in acts] for key in new])
+        return spread(contexts, landing.rows[[landing.place[key] for key in keys]], values, self.size)
 
     def _evidence(self, phi: Array, taken: Sequence[Taken]) -> None:
         rows = self._dimension(BIAS, PREFERENCE), self._dimension(BIAS, HABIT)
@@ -134,13 +155,32 @@ class _Landing:
 def spread(contexts: Sequence[Sequence[Feature]], columns: IntArray, values: Array, width: int) -> Array:
     """(n, width): the products of context and action features added up in their columns.
 
-    columns : (features of all contexts one after the other, n_acts)     values : (n, n_acts) of the action features
+    columns : (features of all contexts one after the other, n_acts), NOWHERE where a product counts for nothing
+    values  : (n, n_acts) of the action features
     """
     of_context = np.array([value for context in contexts for _, value in context]) * QUANTUM
     owner = np.repeat(np.arange(len(contexts)), [len(context) for context in contexts])
-    places = (owner * width)[:, None] + columns
-    flat = np.bincount(places.ravel(), (of_context[:, None] * values[owner]).ravel(), len(contexts) * width)
-    return np.asarray(flat, np.float64).reshape(len(contexts), width)
+    places = (owner * (width + 1))[:, None] + np.where(columns == NOWHERE, width, columns)
+    flat = np.bincount(places.ravel(), (of_context[:, None] * values[owner]).ravel(), len(contexts) * (width + 1))
+    return np.asarray(flat, np.float64).reshape(len(contexts), width + 1)[:, :width]
+
+
+def crosses(context: int, act: ActKey) -> bool:
+    """Whether this context feature may change what this action feature is worth."""
+    return not (is_ambient(context) and (act.kind >= KIND_HARMONIC or act.kind == KIND_WEEKEND))
+
+
+@lru_cache(maxsize=16384)
+def _differences(
+    variant: tuple[int, ...], channel: str, hour: int, first_channel: str, first_hour: int
+) -> tuple[tuple[ActKey, ...], tuple[float, ...]]:
+    acts = [(SHARED_ACT, 1.0), *((ActKey(KIND_VARIANT, key), 1.0) for key in variant)]
+    if channel != first_channel:
+        acts.append((channel_act(channel), 1.0))
+    if hour != first_hour:
+        acts += zip(HOUR_ACTS, map(sub, hour_values(hour), hour_values(first_hour)), strict=True)
+    found, values = zip(*acts, strict=True)
+    return found, values
 
 
 def priors(groups: Sequence[Group], deviations: Mapping[Group, float]) -> tuple[Array, Array]:

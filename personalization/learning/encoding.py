@@ -134,16 +134,3 @@ class Taken(NamedTuple):
     hour: int
     preference: int = 0
     habit: int = 0
-
-    def acts(self) -> tuple[ActKey, ...]:
-        """Those that are crossed with the context; all have value 1 but the hour's."""
-        return _acts(self.variant, self.channel)
-
-    def values(self) -> tuple[float, ...]:
-        """Of `acts`."""
-        return (1.0,) * (2 + len(self.variant)) + _HOURS[self.hour]
-
-
-@lru_cache(maxsize=4096)
-def _acts(variant: tuple[int, ...], channel: str) -> tuple[ActKey, ...]:
-    return (SHARED_ACT, *(ActKey(KIND_VARIANT, key) for key in variant), channel_act(channel), *HOUR_ACTS)

@@ -235,9 +235,9 @@ class RewardModel:
     def _room(self, weights: Sequence[float]) -> int:
         """How many rows may come in before the belief or the block is due, one at least."""
         room = max(_RENEWED * self.weight - self.changed, 0.0)
-        until = int(max(self._block_size() - self.fresh.weight, 1.0))
+        until = len(weights) if self.ripe else int(max(self._block_size() - self.fresh.weight, 1.0))
         taken, n = 0.0, 0
-        for weight in weights[: max(until, 1)]:
+        for weight in weights[:until]:
             taken, n = taken + weight, n + 1
             if taken >= room:
                 break
@@ -317,6 +317,7 @@ class RewardModel:
         return (
             list(design.index.items()),
             design.groups,
+            design.first,
             [self.past.pack(), self.fresh.pack(), *([self.ripe.pack()] if self.ripe else [])],
             (self.block, sorted(self.waiting.items()), self.forgot),
             (self.low, self.top, self.changed),
@@ -326,10 +327,10 @@ class RewardModel:
 
     @classmethod
     def unpack(cls, packed: Sequence[Any]) -> RewardModel:
-        index, groups, sums, (block, waiting, forgot), (low, top, changed), belief, deviations = packed
+        index, groups, first, sums, (block, waiting, forgot), (low, top, changed), belief, deviations = packed
         past, fresh, *ripe = [Sums.unpack(one) for one in sums]
         return cls(
-            design=Design(index={key: row for key, row in index}, groups=[(family, kind) for family, kind in groups]),  # noqa: C416
+            design=Design(dict(index), [(family, kind) for family, kind in groups], tuple(first) if first else None),
             past=past,
             fresh=fresh,
             ripe=ripe[0] if ripe else None,

@@ -73,6 +73,7 @@ class _Body(msgspec.Struct, array_like=True, frozen=True):
     top: float
     split: bool
     counts: dict[str, float]
+    first_channel: str | None
 
 
 class Policy:
@@ -87,6 +88,7 @@ class Policy:
         self.weight, self.low, self.top, self.split, self.counts = body.weight, body.low, body.top, body.split, body.counts
         self.index = dict(zip(body.keys, body.rows, strict=True))
         self._deviations = dict(body.deviations)
+        self._known = None if body.first_channel is None else channel_act(body.first_channel)
         mean = np.frombuffer(body.mean, np.float32)
         d = self.dimensions = len(mean)
         self.mean, lower = np.zeros(d + 1), np.zeros((d + 1, d + 1))
@@ -189,7 +191,7 @@ class Policy:
             row, value = self.index.get(cross_key(key, act.key)), quanta * QUANTUM
             if row is not None:
                 phi[row] += value
-            elif act.kind == KIND_VARIANT or key == BIAS:
+            elif act != self._known and (act.kind == KIND_VARIANT or key == BIAS):
                 group = group_of(key, act)
                 mean[j] += prior_mean(group) * value
                 extra[j] += (self._deviations.get(group) or prior_deviation(group)) ** 2 * value**2
@@ -249,6 +251,7 @@ def encode_policy(model: RewardModel, counts: Mapping[str, float]) -> bytes:
             top=top,
             split=model.split(),
             counts=dict(counts),
+            first_channel=model.design.first[0] if model.design.first else None,
         )
     )
 

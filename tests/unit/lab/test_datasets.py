@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from personalization.clock import hour_of_week, rfc3339
 from personalization.errors import MisconfiguredError
-from personalization.lab.datasets import hillstrom, open_bandit
+from personalization.lab.datasets import email_eu, enron, hillstrom, open_bandit
 
 HEAD = "recency,history_segment,history,mens,womens,zip_code,newbie,channel,segment,visit,conversion,spend"
 
@@ -54,3 +55,22 @@ def test_an_item_shown_has_its_position_propensity_and_click(tmp_path: Path) -> 
     assert (log.items, log.positions, log.propensities, log.clicks) == ([14, 0], [2, 0], [0.25, 0.5], [1.0, 0.0])
     with pytest.raises(MisconfiguredError, match="obd_random_men"):
         open_bandit(tmp_path, "random")
+
+
+def test_mails_to_many_are_one_act_and_come_in_the_order_of_time(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "enron.csv.gz", "wt") as file:
+        file.write("sender,recipient,Time\n7,2,2001-06-21 17:00:00\n7,3,2001-06-21 17:00:00\n4,2,2001-06-20 09:30:00\n")
+    log = enron(tmp_path)
+    assert log.people == [4, 7]
+    assert [rfc3339(at) for at in log.at] == ["2001-06-20T09:30:00Z", "2001-06-21T17:00:00Z"]
+    before, after = log.apart(0.5)
+    assert (before.people, after.people) == ([4], [7])
+
+
+def test_the_first_day_of_the_institution_is_a_monday(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "email_eu.csv.gz", "wt") as file:
+        file.write("u,v,t\n1,2,0\n1,3,0\n1,2,3600\n2,1,608400\n")
+    log = email_eu(tmp_path)
+    assert (log.people, [hour_of_week(at, 0) for at in log.at]) == ([1, 1, 2], [0, 1, 1])
+    with pytest.raises(MisconfiguredError, match="enron"):
+        enron(tmp_path)

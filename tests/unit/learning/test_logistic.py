@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from personalization.learning.design import DIMENSIONS
-from personalization.learning.encoding import BIAS, Feature, Taken, feature_key, variant_acts
+from personalization.learning.encoding import BIAS, KIND_VARIANT, Feature, Taken, family_of, feature_key, variant_acts
 from personalization.learning.logistic import RewardModel
 from personalization.learning.policy import Policy, decode_policy, encode_policy
 
@@ -46,19 +46,13 @@ def kinds(lift: float, rows: int = 3_000) -> RewardModel:
 
 
 def deviation(model: RewardModel, key: int) -> float:
-    act = next(act for act in mail(1).acts() if act.key == ARMS[1][0])
-    family = next(group[0] for group in model.design.groups if group[0] not in (0,))
-    assert key in KINDS
-    return model.deviations[family, act.kind]
+    return model.deviations[family_of(key), KIND_VARIANT]
 
 
 def test_the_share_of_clicks_of_each_arm_is_found() -> None:
     learned = policy(taught(4_000))
     choice = learned.variants([CONTEXT], ARMS)[0]
-    rest = learned.base(CONTEXT) + sum(
-        learned.contributions(CONTEXT, list(zip(mail(0).acts()[2:], mail(0).values()[2:], strict=True)))
-    )
-    found = [learned.value(rest + score) for score in choice.scores]
+    found = [learned.value(learned.base(CONTEXT) + score) for score in choice.scores]
     assert found == pytest.approx([0.1, 0.4, 0.2], abs=0.04)
 
 

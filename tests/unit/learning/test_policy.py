@@ -1,7 +1,18 @@
 import numpy as np
 import pytest
 
-from personalization.learning.encoding import BIAS, EVIDENCE, QUANTUM, Feature, Taken, cross_key, feature_key, variant_acts
+from personalization.learning.encoding import (
+    BIAS,
+    EVIDENCE,
+    KIND_VARIANT,
+    QUANTUM,
+    ActKey,
+    Feature,
+    Taken,
+    cross_key,
+    feature_key,
+    variant_acts,
+)
 from personalization.learning.logistic import RewardModel
 from personalization.learning.policy import POINTS, WIDTH, Policy, decode_policy, encode_policy, fresh_policy
 
@@ -101,8 +112,5 @@ def test_a_snapshot_reads_back_as_it_was_written() -> None:
 
 def test_contributions_add_up_to_the_logit() -> None:
     learned = taught(500)
-    taken = Taken(ARMS[1], "push", 30)
-    acts = list(zip(taken.acts(), taken.values(), strict=True))
-    parts = learned.contributions(CONTEXT, acts)
-    each = [sum(learned.contributions(CONTEXT, [act])) for act in acts]
-    assert sum(parts) == pytest.approx(sum(each))
+    acts = [(ActKey(KIND_VARIANT, key), 1.0) for key in ARMS[1]]
+    assert sum(learned.contributions(CONTEXT, acts)) == pytest.approx(learned.variants([CONTEXT], ARMS)[0].scores[1], abs=1e-6)
