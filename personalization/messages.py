@@ -26,7 +26,11 @@ class SendWindow:
 
 
 class PersonalizationRequest(Struct, frozen=True, kw_only=True):
-    """One question: for whom, which message. Exactly one of template_id, content and variants is set."""
+    """One question: for whom, which message. Exactly one of template_id, content and variants is set.
+
+    message_id     : the caller's id of one message that may go out by several channels
+    escalate_after : microseconds after which it goes by the next channel when unread; None: DEFAULT_ESCALATION
+    """
 
     tenant_id: str
     user_id: str | None = None
@@ -48,6 +52,8 @@ class PersonalizationRequest(Struct, frozen=True, kw_only=True):
     activate: bool = True
     decision_id: str | None = None
     idempotency_key: str | None = None
+    message_id: str | None = None
+    escalate_after: int | None = None
 
     def immediate(self, category: str) -> bool:
         """Whether the send window is now rather than the next 24 hours."""
@@ -90,6 +96,7 @@ class LogEntry(Struct, frozen=True, kw_only=True):
     at          : when it happened (for a decision its slot's time, for the others occurred_at)
     zone_offset : minutes to add to UTC for the person's local time then
     record      : a decision's record (msgpack), else None
+    variant_id, message : of a decision that sends; message: `sent.message_key` of its message_id
     body        : what the engine's own rows carry, else None
     """
 
@@ -107,6 +114,8 @@ class LogEntry(Struct, frozen=True, kw_only=True):
     zone_offset: int = 0
     active: bool = True
     record: bytes | None = None
+    variant_id: str | None = None
+    message: bytes | None = None
     body: Mapping[str, Any] | None = None
 
     @property

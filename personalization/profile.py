@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 
 from personalization.clock import DAY, HOUR, hour_of_week
 from personalization.messages import LogEntry
+from personalization.sent import SentMessages, changed, decision_key, first_of, message_of, sent
 from personalization.tenant import QuietHours
 from personalization.vocabulary import ENGAGED_TYPES, EventType, LogType, PersonalizationTrigger
 
@@ -20,11 +22,19 @@ K = TypeVar("K")
 
 #: Behaviour loses half its weight in this time.
 HALF_LIFE = 28 * DAY
+#: What was engaged with lately loses half its weight in this time.
+SHORT_HALF_LIFE = 7 * DAY
 #: Landmark of the forward decay, 2020-01-01T00:00:00Z.
 LANDMARK = 1_577_836_800 * 1_000_000
 #: The row type under which followers see a decision.
 DECIDED = "decided"
 
+#: Half-lives after the landmark (until 2096) beyond which weights grow no more, so that none becomes infinite.
+_MOST_HALF_LIVES = 1_000.0
+#: Slot times of sends that are remembered one by one.
+RECENT_SENDS = 64
+
+_SENDING = frozenset({DECIDED, str(LogType.ACTIVATED), str(LogType.DISCARDED)})
 _ENGAGED = frozenset(str(t) for t in ENGAGED_TYPES)
 _ENGAGEMENT = frozenset(str(t) for t in EventType)
 _PATTERN_EVIDENCE = 10.0
@@ -79,6 +89,9 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
     engagements, exposures : weights of all of these together
     totals   : event type -> weight, whatever the channel
     monetary : decayed value of conversions; spend the undecayed one
+    recent   : slot times of the newest (at most 64) live sends, ascending
+    lately   : engagements with a half-life of 7 days, as of last_engaged_at
+    messages : those with a message_id that were sent lately; one by several channels stands once in `recent`
     """
 
     channels: Mapping[str, Mapping[str, float]] = msgspec.field(default_factory=dict)
@@ -95,18 +108,25 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
     first_event_at: int | None = None
     last_event_at: int | None = None
     last_sent_at: int | None = None
+    recent: tuple[int, ...] = ()
+    lately: float = 0.0
+    last_engaged_at: int | None = None
+    messages: SentMessages = ()
 
     def after(self, entry: LogEntry) -> Patterns:
         """The patterns once this row of the log is known; rows that say nothing of behaviour change nothing."""
-        if entry.type == DECIDED or entry.type == LogType.ACTIVATED:
-            return self._after_send(entry, +1.0) if entry.active and entry.channel else self
-        if entry.type == LogType.DISCARDED:
-            return self._after_send(entry, -1.0) if entry.active and entry.channel else self
         if entry.type in _ENGAGEMENT:
             return self._after_engagement(entry)
+        if entry.type in _SENDING and entry.channel:
+            messages = sent(self.messages, entry) if entry.type == DECIDED else changed(self.messages, entry)
+            if entry.active:
+                return self._after_send(entry, -1.0 if entry.type == LogType.DISCARDED else +1.0, messages)
+            return self if messages is self.messages else replace(self, messages=messages)
+        if entry.type == LogType.ANONYMIZED and (self.messages or self.recent):
+            return replace(self, messages=(), recent=())  # the log's rows name no message any more
         return self
 
-    def _after_send(self, entry: LogEntry, sign: float) -> Patterns:
+    def _after_send(self, entry: LogEntry, sign: float, messages: SentMessages) -> Patterns:
         weight = sign * growth(entry.at)
         return replace(
             self,
@@ -115,7 +135,21 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
             exposures=self.exposures + weight,
             sends=self.sends + int(sign),
             last_sent_at=_latest(self.last_sent_at, entry.at) if sign > 0 else self.last_sent_at,
+            recent=self._recent_after(entry, sign, messages),
+            messages=messages,
         )
+
+    def _recent_after(self, entry: LogEntry, sign: float, messages: SentMessages) -> tuple[int, ...]:
+        """A message stands at its first send."""
+        if messages is self.messages:
+            return _with(self.recent, entry.at) if sign > 0 else _without(self.recent, entry.at)
+        found = message_of(self.messages, decision_key(entry.decision_id)) if entry.message is None else None
+        key = found.key if found is not None else entry.message
+        was, now = first_of(self.messages, key), first_of(messages, key)
+        if was == now:
+            return self.recent
+        recent = self.recent if was is None else _without(self.recent, was)
+        return recent if now is None else _with(recent, now)
 
     def _after_engagement(self, entry: LogEntry) -> Patterns:
         weight = growth(entry.at)
@@ -126,6 +160,8 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
             channels=_added2(self.channels, entry.channel, entry.type, weight) if entry.channel else self.channels,
             engaged=_added(self.engaged, _local_hour(entry), weight) if engaged else self.engaged,
             engagements=self.engagements + weight * engaged,
+            lately=self._lately_with(entry.at) if engaged else self.lately,
+            last_engaged_at=_latest(self.last_engaged_at, entry.at) if engaged else self.last_engaged_at,
             totals=_added(self.totals, entry.type, weight),
             frequency=self.frequency + weight,
             monetary=self.monetary + weight * value,
@@ -133,13 +169,29 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
             events=self.events + 1,
             first_event_at=entry.at if self.first_event_at is None else min(self.first_event_at, entry.at),
             last_event_at=_latest(self.last_event_at, entry.at),
+            messages=changed(self.messages, entry) if self.messages else self.messages,
         )
+
+    def _lately_with(self, at: int) -> float:
+        if self.last_engaged_at is None:
+            return 1.0
+        if at < self.last_engaged_at:
+            return self.lately + faded(self.last_engaged_at - at)
+        return self.lately * faded(at - self.last_engaged_at) + 1.0
+
+    def engaged_lately(self, now: int) -> float:
+        """Engagements with a half-life of 7 days, as of `now`."""
+        return 0.0 if self.last_engaged_at is None else self.lately * faded(now - self.last_engaged_at)
 
     def engagement_score(self, now: int) -> float:
         """Posterior mean share of sends that were engaged with, Beta(1, 3) prior."""
         fade = fading(now)
         engaged = fade * self.engagements
         return (engaged + 1.0) / (max(fade * self.exposures, engaged) + 4.0)
+
+    def load(self, now: int, period: int = 7 * DAY) -> int:
+        """Live sends with a slot in [now - period, now), 64 at most."""
+        return bisect_left(self.recent, now) - bisect_left(self.recent, now - period)
 
     def engaged_on(self, channel: str) -> float:
         """Stored (undecayed) weight of engagements on a channel."""
@@ -239,7 +291,7 @@ class PersonalizationProfile(msgspec.Struct, frozen=True, kw_only=True):
 
 def growth(at: int) -> float:
     """Forward-decay weight of something that happens at `at`."""
-    return math.exp2((at - LANDMARK) / HALF_LIFE)
+    return math.exp2(min((at - LANDMARK) / HALF_LIFE, _MOST_HALF_LIVES))
 
 
 @lru_cache(maxsize=64)
@@ -248,8 +300,27 @@ def fading(now: int) -> float:
     return math.exp2((LANDMARK - now) / HALF_LIFE)
 
 
+def faded(age: int) -> float:
+    """What the short half-life leaves of one after `age`; nothing fades before its time."""
+    return math.exp2(-max(age, 0) / SHORT_HALF_LIFE)
+
+
 def _local_hour(entry: LogEntry) -> int:
     return hour_of_week(entry.at, entry.zone_offset * (HOUR // 60))
+
+
+def _with(recent: tuple[int, ...], at: int) -> tuple[int, ...]:
+    if not recent or at >= recent[-1]:
+        return (*recent[-RECENT_SENDS + 1 :], at)
+    found = list(recent)
+    insort(found, at)
+    return tuple(found[-RECENT_SENDS:])
+
+
+def _without(recent: tuple[int, ...], at: int) -> tuple[int, ...]:
+    """One of those at that time is taken out; one that is no longer remembered leaves nothing to take."""
+    k = bisect_left(recent, at)
+    return recent[:k] + recent[k + 1 :] if k < len(recent) and recent[k] == at else recent
 
 
 def _latest(known: int | None, at: int) -> int:

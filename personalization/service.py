@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from msgspec.structs import replace
+
 from personalization import telemetry
 from personalization.cache import CachedProfiles
-from personalization.clock import Clock
+from personalization.clock import Clock, length_of
 from personalization.core import Answer, Ask, DeepPersonalizationEngine, PersonalizationOrchestrator
 from personalization.deciding.terms import Capabilities
 from personalization.errors import Invalid, PersonalizationError
@@ -35,14 +37,15 @@ Document = dict[str, Any]
 
 _STANDARD = Capabilities(variant_policy=True, forecast=True)
 _PREMIUM = Capabilities(variant_policy=True, forecast=True, send_time=True, channel_choice=True)
+_ENTERPRISE = replace(_PREMIUM, channel_sync=True)
 
-#: Which engines and models take part at a service level. Enterprise and quantum have nothing of their own yet.
+#: Which engines and models take part at a service level. Quantum has nothing of its own yet.
 SERVICE_LEVELS: Mapping[ServiceLevel, Capabilities] = {
     ServiceLevel.BASIC: Capabilities(),
     ServiceLevel.STANDARD: _STANDARD,
     ServiceLevel.PREMIUM: _PREMIUM,
-    ServiceLevel.ENTERPRISE: _PREMIUM,
-    ServiceLevel.QUANTUM: _PREMIUM,
+    ServiceLevel.ENTERPRISE: _ENTERPRISE,
+    ServiceLevel.QUANTUM: _ENTERPRISE,
 }
 
 
@@ -247,13 +250,24 @@ class PersonalizationService:
         user_id: str | None,
         context: Mapping[str, Any] | None = None,
         channels: Sequence[str] = (),
+        message_id: str | None = None,
+        escalate_after: str | None = None,
     ) -> Document:
         """The answer document, its text also under 'content' ({} when suppressed).
 
-        template : a stored template's id, anything with a `template_id`, or the parts of a message, {"subject": …, "text": …}
+        template       : a stored template's id, anything with a `template_id`, or the parts of a message,
+                         {"subject": …, "text": …}
+        message_id     : your id of one message that may go out by several channels
+        escalate_after : how long it stays unread before it goes by the next one, ISO 8601, such as "PT4H"
         """
         request = PersonalizationRequest(
-            tenant_id=self.tenant_id, user_id=user_id, context=dict(context or {}), channels=tuple(channels), **_message(template)
+            tenant_id=self.tenant_id,
+            user_id=user_id,
+            context=dict(context or {}),
+            channels=tuple(channels),
+            message_id=message_id,
+            escalate_after=_length(escalate_after),
+            **_message(template),
         )
         return _with_content(self.personalize(request).document)
 
@@ -352,6 +366,14 @@ def _message(template: Any) -> dict[str, Any]:
     if getattr(template, "template_id", None):
         return {"template_id": template.template_id}
     raise Invalid.field("template", "must be a template's id, an object with a template_id, or the parts of a message")
+
+
+def _length(duration: str | None) -> int | None:
+    """Raises Invalid."""
+    try:
+        return None if duration is None else length_of(duration)
+    except ValueError as wrong:
+        raise Invalid.field("escalate_after", str(wrong)) from wrong
 
 
 def _variant(document: Mapping[str, Any]) -> Variant:

@@ -11,12 +11,13 @@ from msgspec.structs import replace
 from personalization.clock import MINUTE, utc_offset, zone
 from personalization.deciding.assembly import Decided
 from personalization.deciding.document import document, slot_at
-from personalization.deciding.feasible import Question, caps_of
+from personalization.deciding.feasible import Question, caps_of, synced
 from personalization.deciding.features import feature_names
 from personalization.deciding.planning import Plan
 from personalization.deciding.record import MILLE, Record, encode_record
 from personalization.deciding.stages import PolicyOf
 from personalization.messages import PersonalizationResponse
+from personalization.sent import message_key
 from personalization.storage.base import NewDecision, StoredDecision
 from personalization.template import ANY_LOCALE, Template
 from personalization.vocabulary import Action, Category
@@ -29,6 +30,7 @@ def new_decision(question: Question, template: Template, decided: Decided, recor
     named = question.request.decision_id is not None or question.request.idempotency_key is not None
     candidate = None if chosen is None else inputs.candidates[chosen.variant]
     counted = at is not None and question.user_ref is not None
+    message_id = question.request.message_id
     return NewDecision(
         decision_id=question.decision_id,
         user_ref=question.user_ref,
@@ -48,8 +50,9 @@ def new_decision(question: Question, template: Template, decided: Decided, recor
         zone_offset=utc_offset(question.now if at is None else at, decided.prepared.zone) // MINUTE,
         active=question.request.activate,
         values=_sealed(question, template, decided),
-        reserves=counted and question.plan.category != Category.TRANSACTIONAL,
+        reserves=counted and question.plan.category != Category.TRANSACTIONAL and not synced(question).counted,
         caps=caps_of(question) if counted else (),
+        message=message_key(question.user_ref, message_id) if counted and question.user_ref and message_id else None,
     )
 
 

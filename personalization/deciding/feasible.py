@@ -10,13 +10,15 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from personalization.clock import DAY, zone
-from personalization.deciding.features import context_features, gathered, moment_features, profile_features
+from personalization.deciding.features import gathered, profile_features
 from personalization.deciding.planning import Candidates, Plan
 from personalization.deciding.preferences import channel_evidence, hour_evidence, hours_of_week
 from personalization.deciding.record import MILLE, Candidate, ChannelOption, Constraint, Inputs
 from personalization.deciding.slots import Slots, next_open, no_slots, slot_mask, slots_of
 from personalization.deciding.stages import CHANNEL, TIMING, VARIANT
 from personalization.deciding.terms import Capabilities, Terms, terms_of
+from personalization.engines import behavior, channels, context
+from personalization.engines.channels import Sync, delivery
 from personalization.errors import MissingVariables
 from personalization.learning.encoding import Feature
 from personalization.messages import PersonalizationRequest
@@ -69,9 +71,10 @@ def prepare(question: Question) -> Prepared:
     """Raises MissingVariables when no variant has all its variables."""
     found: list[Constraint] = []
     place = _zone(question)
+    sync = synced(question)
     slots = _slots(question, place, found)
-    channels = _channels(question, slots, found)
-    offered, quality_failed = _candidates(question, channels)
+    options = _channels(question, place, slots, sync, found)
+    offered, quality_failed = _candidates(question, options, sync)
     refusal, retry_at = _refusal(question, place, slots, offered.fitting, found)
     terms = _terms(question, quality_failed)
     observe = bool(terms.stages & TIMING) and Strategy.BEHAVIORAL_ADAPTIVE in terms.strategies
@@ -83,7 +86,7 @@ def prepare(question: Question) -> Prepared:
         features=_features(question, slots, terms) if terms.stages and refusal is None else (),
         candidates=offered.fitting if refusal is None else (),
         baseline=offered.baseline,
-        channels=tuple(channels) if refusal is None else (),
+        channels=tuple(options) if refusal is None else (),
         earliest=slots.earliest,
         first_hour=slots.first_hour,
         hours=hours_of_week(slots.hours),
@@ -100,11 +103,19 @@ def prepare(question: Question) -> Prepared:
         mode=terms.mode,
         trains=terms.trains and refusal is None,
         zone=place,
-        strategies=_strategies(inputs, terms),
+        strategies=_strategies(inputs, terms, sync),
         recommendations=_recommendations(question, quality_failed),
         constraints=tuple(found),
         quality_failed=quality_failed,
     )
+
+
+def synced(question: Question) -> Sync:
+    """What the message's earlier sends mean for this one; nothing where level or request leave it out."""
+    asked = question.request.strategies
+    if not question.capabilities.channel_sync or (asked and Strategy.CROSS_CHANNEL_SYNC not in asked):
+        return Sync()
+    return channels.read(question.profile, question.request, question.now)
 
 
 def _terms(question: Question, quality_failed: bool) -> Terms:
@@ -124,9 +135,13 @@ def _terms(question: Question, quality_failed: bool) -> Terms:
 
 def _features(question: Question, slots: Slots, terms: Terms) -> tuple[Feature, ...]:
     who = profile_features(question.profile, question.plan.language)
-    if Strategy.CONTEXTUAL_INTELLIGENCE not in terms.strategies:
-        return gathered(who)
-    return gathered(who, moment_features(slots.hours[0]), context_features(question.request.context))
+    readings = []
+    if Strategy.CONTEXTUAL_INTELLIGENCE in terms.strategies:
+        place = zone(question.config.timezone)
+        readings.append(context.read(question.profile, question.request, slots.earliest, place))
+    if terms.stages & (CHANNEL | TIMING):
+        readings.append(behavior.read(question.profile, question.request, question.now))
+    return gathered(who, *readings)
 
 
 # -- when ------------------------------------------------------------------------------------------------------------
@@ -169,7 +184,7 @@ def _next_open(question: Question, place: ZoneInfo, after: int) -> int | None:
 # -- where -----------------------------------------------------------------------------------------------------------
 
 
-def _channels(question: Question, slots: Slots, found: list[Constraint]) -> list[ChannelOption]:
+def _channels(question: Question, place: ZoneInfo, slots: Slots, sync: Sync, found: list[Constraint]) -> list[ChannelOption]:
     """The open channels in listed order, each with its allowed slots."""
     names, profile = question.plan.channels, question.profile
     known = channel_evidence(profile, names, question.now, question.capabilities.channel_choice)
@@ -186,12 +201,21 @@ def _channels(question: Question, slots: Slots, found: list[Constraint]) -> list
         if closed:
             found.append(Constraint(closed, name, True))
             continue
+        if sync.duplicate or name in sync.used:
+            found.append(Constraint(Suppression.DUPLICATE, name, True, _due(question, place, sync, name)))
+            continue
         if capped:
             found.append(capped)
         if mask:
             cost = round(question.config.channel(name).cost * question.config.reward.cost_weight * MILLE)
-            options.append(ChannelOption(name, preference, slot_mask(mask), cost))
+            arrives = delivery(profile, name, question.now) if question.capabilities.channel_choice else 1.0
+            options.append(ChannelOption(name, preference, slot_mask(mask), cost, round(arrives * MILLE)))
     return options
+
+
+def _due(question: Question, place: ZoneInfo, sync: Sync, channel: str) -> int | None:
+    """When an unread message may go by this channel; a channel goes twice by no one."""
+    return None if sync.due_at is None or channel in sync.used else _allowed_from(question, place, sync.due_at)
 
 
 def _closed(profile: PersonalizationProfile, channel: str, marketed: bool) -> str | None:
@@ -208,8 +232,8 @@ def _allows(question: Question, section: str) -> bool:
 
 
 def caps_of(question: Question) -> tuple[FrequencyCap, ...]:
-    """The tenant's caps and the person's own; none for transactional messages."""
-    if question.plan.category == Category.TRANSACTIONAL:
+    """The tenant's caps and the person's own; none for transactional messages, and for one that was counted before."""
+    if question.plan.category == Category.TRANSACTIONAL or synced(question).counted:
         return ()
     own = question.profile.frequency_preferences if question.profile else None
     if own is None or (own.max_per_day is None and own.max_per_week is None):
@@ -237,11 +261,14 @@ def _uncapped(question: Question, caps: Sequence[FrequencyCap], slots: Slots, ch
 # -- what ------------------------------------------------------------------------------------------------------------
 
 
-def _candidates(question: Question, channels: Sequence[ChannelOption]) -> tuple[Candidates, bool]:
-    """Variants with all their variables, on the channels they fit and good enough; True when none was good enough."""
-    found = question.plan.candidates(question.values, tuple([option.name for option in channels]))
+def _candidates(question: Question, options: Sequence[ChannelOption], sync: Sync) -> tuple[Candidates, bool]:
+    """Variants with all their variables, on the channels they fit and good enough; True when none was good enough. A
+    message that was sent keeps its variant."""
+    found = question.plan.candidates(question.values, tuple([option.name for option in options]))
     if found.lacking:
         raise MissingVariables(found.missing)
+    if sync.variant_id is not None:
+        found = found.only(sync.variant_id)
     threshold = question.request.min_quality_score
     threshold = question.config.min_quality_score if threshold is None else threshold
     return found.good(threshold) if threshold > 0.0 else (found, False)
@@ -259,10 +286,12 @@ def _refusal(
         return Suppression.HOLDOUT, None
     if candidates:
         return None, None
-    closed = {c.subject: c.name for c in found if c.name in (Suppression.NO_CONSENT, Suppression.UNREACHABLE)}
+    closed = {c.subject: c.name for c in found if c.name in _CLOSING}
     if any(c.name == "send_window" for c in found) or not question.plan.channels:
         return Suppression.INELIGIBLE, None
     if len(closed) == len(question.plan.channels):
+        if Suppression.DUPLICATE in closed.values():
+            return Suppression.DUPLICATE, min((c.retry_at for c in found if c.retry_at is not None), default=None)
         return Suppression.NO_CONSENT if Suppression.NO_CONSENT in closed.values() else Suppression.UNREACHABLE, None
     if not slots.open:
         return Suppression.QUIET_HOURS, next(c.retry_at for c in found if c.name == "quiet_hours")
@@ -273,6 +302,9 @@ def _refusal(
     return Suppression.INELIGIBLE, None
 
 
+_CLOSING = (Suppression.NO_CONSENT, Suppression.UNREACHABLE, Suppression.DUPLICATE)
+
+
 def _allowed_from(question: Question, place: ZoneInfo, at: int) -> int:
     return _next_open(question, place, at) or at
 
@@ -280,16 +312,21 @@ def _allowed_from(question: Question, place: ZoneInfo, at: int) -> int:
 # -- how -------------------------------------------------------------------------------------------------------------
 
 
-def _strategies(inputs: Inputs, terms: Terms) -> tuple[str, ...]:
+def _strategies(inputs: Inputs, terms: Terms, sync: Sync) -> tuple[str, ...]:
     """The strategies that took part, by what the draw really read."""
     behaviour = bool(inputs.habits) or (bool(inputs.stages & CHANNEL) and len(inputs.channels) > 1)
     words = bool(inputs.stages & VARIANT) and len(inputs.candidates) > 1
-    return _applied(behaviour, words and Strategy.CONTEXTUAL_INTELLIGENCE in terms.strategies, words)
+    return _applied(behaviour, words and Strategy.CONTEXTUAL_INTELLIGENCE in terms.strategies, words, sync.taken)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _applied(*parts: bool) -> tuple[str, ...]:
-    names = (Strategy.BEHAVIORAL_ADAPTIVE, Strategy.CONTEXTUAL_INTELLIGENCE, Strategy.PREDICTIVE_OPTIMIZATION)
+    names = (
+        Strategy.BEHAVIORAL_ADAPTIVE,
+        Strategy.CONTEXTUAL_INTELLIGENCE,
+        Strategy.PREDICTIVE_OPTIMIZATION,
+        Strategy.CROSS_CHANNEL_SYNC,
+    )
     return tuple(str(name) for name, took_part in zip(names, parts, strict=True) if took_part)
 
 

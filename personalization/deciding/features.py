@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from personalization.learning.encoding import BIAS, QUANTUM, Feature, feature_key
+from personalization.engines import context as context_engine
+from personalization.engines.behavior import PACES
+from personalization.engines.calendars import WEEKEND, WORKDAY
+from personalization.engines.context import MOMENTS, moment, passed
+from personalization.engines.reading import ONE, Reading, Signal, category, declared, feature_of
+from personalization.learning.encoding import BIAS, Feature, feature_key
 from personalization.profile import PersonalizationProfile
 from personalization.recent import Recent
 
-#: Features beyond the bias; what comes later in the order below is left out.
+#: Features beyond the bias; what comes later in the order is left out.
 _MOST = 23
 
-#: A longer text is no category.
-_LONGEST = 64
-
-_ONE = int(1 / QUANTUM)
-_BIAS = ((BIAS, _ONE),)
-_DAYPARTS = ("night", "night", "morning", "morning", "afternoon", "evening")
-
+_BIAS = ((BIAS, ONE),)
 
 #: Profiles whose features are remembered.
 _profiles: Recent[tuple[str, bytes, int, str], tuple[Feature, ...]] = Recent(20_000)
@@ -33,7 +31,7 @@ def profile_features(profile: PersonalizationProfile | None, language: str) -> t
     key = (profile.tenant_id, profile.user_ref, profile.version, language)
     found = _profiles.get(key)
     if found is None:
-        found = (*_declared("trait", profile.traits), _category("language", language, ambient=True))
+        found = _keyed(_of_profile(profile, language))
         _profiles.put(key, found)
     return found
 
@@ -42,52 +40,43 @@ def forget() -> None:
     """Drop every remembered profile, trait, context value and language."""
     _profiles.clear()
     _unknown.cache_clear()
+    context_engine.forget()
     feature_key.cache_clear()
+    feature_of.cache_clear()
 
 
-@lru_cache(maxsize=256)
-def moment_features(hour_of_week: int) -> tuple[Feature, ...]:
-    """Day part and weekend."""
-    day, hour = divmod(hour_of_week, 24)
-    return _category("daypart", _DAYPARTS[hour // 4], ambient=True), _category("weekend", day >= 5, ambient=True)
+def moment_features(hour_of_week: int) -> Reading:
+    """Of an hour somewhere without public holidays."""
+    return moment(hour_of_week, WEEKEND if hour_of_week // 24 >= 5 else WORKDAY)
 
 
-def context_features(context: Mapping[str, Any]) -> tuple[Feature, ...]:
-    """Whatever the caller passes: unknown keys are features by hashing."""
-    return tuple(_declared("context", context)) if context else ()
-
-
-def gathered(*parts: tuple[Feature, ...]) -> tuple[Feature, ...]:
+def gathered(who: tuple[Feature, ...], *readings: Reading) -> tuple[Feature, ...]:
     """The bias and at most 23 features."""
-    features = sum(parts, _BIAS)
+    features = _BIAS + who
+    for reading in readings:
+        features += reading.features
     return features if len(features) <= _MOST + 1 else features[: _MOST + 1]
 
 
 def feature_names(profile: PersonalizationProfile | None, language: str, context: Mapping[str, Any]) -> dict[int, str]:
     """Names behind the keys that `gathered` may hold, for explanations."""
-    traits = profile.traits if profile is not None else {}
-    ambient = [f"language={language}", *(f"daypart={part}" for part in _DAYPARTS), "weekend=True", "weekend=False"]
-    named = ["profile=unknown"]
-    named += [f"trait:{name}{end}" for name, value in traits.items() for end in ("", f"={value}")]
-    named += [f"context:{name}{end}" for name, value in context.items() for end in ("", f"={value}")]
-    return {BIAS: "variant"} | {feature_key(name, True): name for name in ambient} | {feature_key(name): name for name in named}
+    named = [name for name, _ in _of_profile(profile, language)]
+    return {BIAS: "variant"} | {feature_of(name): name for name in (*named, *_CLOSED, *passed(context).names)}
+
+
+#: Of the features that the engines name themselves.
+_CLOSED = ("profile=unknown", *MOMENTS, *PACES)
 
 
 @lru_cache(maxsize=1024)
 def _unknown(language: str) -> tuple[Feature, ...]:
-    return _category("profile", "unknown"), _category("language", language, ambient=True)
+    return _keyed(_of_profile(None, language))
 
 
-def _category(name: str, value: object, ambient: bool = False) -> Feature:
-    return feature_key(f"{name}={value}", ambient), _ONE
+def _of_profile(profile: PersonalizationProfile | None, language: str) -> list[Signal]:
+    who = [category("profile", "unknown")] if profile is None else declared("trait", profile.traits)
+    return [*who, category("language", language)]
 
 
-def _declared(kind: str, declared: Mapping[str, Any]) -> Iterator[Feature]:
-    for name in sorted(declared):
-        value = declared[name]
-        if isinstance(value, bool):
-            yield _category(f"{kind}:{name}", value)
-        elif isinstance(value, int | float):
-            yield feature_key(f"{kind}:{name}"), round(math.asinh(value) * 0.5 / QUANTUM)
-        elif isinstance(value, str) and len(value) <= _LONGEST:
-            yield _category(f"{kind}:{name}", value)
+def _keyed(signals: list[Signal]) -> tuple[Feature, ...]:
+    return tuple([(feature_of(name), value) for name, value in signals])

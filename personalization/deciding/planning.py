@@ -45,6 +45,11 @@ class Candidates:
     lacking: bool
     missing: frozenset[str]
 
+    def only(self, variant_id: str) -> Candidates:
+        """This variant alone, where it is among them."""
+        fitting = tuple(candidate for candidate in self.fitting if candidate.variant_id == variant_id)
+        return replace(self, fitting=fitting, baseline=0)
+
     def good(self, threshold: float) -> tuple[Candidates, bool]:
         """Those of this quality, 0..1. When there is none the baseline alone, and True."""
         good = tuple(candidate for candidate in self.fitting if candidate.quality >= threshold * MILLE)

@@ -19,6 +19,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     forecast: bool = False
     send_time: bool = False
     channel_choice: bool = False
+    channel_sync: bool = False
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):

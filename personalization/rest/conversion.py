@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from personalization.clock import from_datetime
+from personalization.clock import from_datetime, length_of
 from personalization.errors import FieldError, Invalid, TooLarge
 from personalization.messages import EngagementEvent, PersonalizationRequest, SendWindow
 from personalization.rest.schemas import (
@@ -68,6 +68,8 @@ def request_of(tenant_id: str, document: Any, idempotency_key: str | None = None
         activate=body.activate,
         decision_id=body.decision_id,
         idempotency_key=idempotency_key,
+        message_id=body.message_id,
+        escalate_after=length_of(body.escalate_after) if body.escalate_after is not None else None,
     )
 
 

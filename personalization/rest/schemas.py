@@ -16,6 +16,7 @@ from msgspec import Meta, Struct, field
 
 from personalization.clock import DAY, from_datetime, length_of, zone
 from personalization.errors import Invalid
+from personalization.sent import REMEMBERED
 from personalization.vocabulary import (
     Aggregation,
     Category,
@@ -81,6 +82,33 @@ Duration = Annotated[
         examples=["PT24H"],
     ),
 ]
+Context = Annotated[
+    dict[str, Any],
+    Meta(
+        description="What the templates and the policy may use of the moment. device, connectivity, battery, place and session "
+        "are brought to common words; any other number, truth or short text is a feature by its name; 16 at most",
+        examples=[{"device": "phone", "battery": 0.4, "connectivity": "wifi", "place": "home", "page": "cart"}],
+    ),
+]
+MessageId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=256,
+        description="Your id of one message that may go out by several channels: read on one it is not sent again, unread "
+        "it goes by the next channel after escalate_after, in the same variant and under one frequency cap. Remembered for "
+        "30 days; needs a user_id and service level enterprise",
+        examples=["spring-offer-2026"],
+    ),
+]
+EscalateAfter = Annotated[
+    str,
+    Meta(
+        pattern=_form("P[0-9A-Z.]{1,60}", "a duration like PT24H or P1D"),
+        description="How long an unread message_id waits for its next channel: ISO 8601, PT4H unless given, at most 30 days",
+        examples=["PT4H"],
+    ),
+]
 Currency = Annotated[str, Meta(pattern=_form("[A-Z]{3}", "a currency like EUR"), description="ISO 4217", examples=["EUR"])]
 Zone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA time zone", examples=["Europe/London"])]
 Parts = Annotated[
@@ -134,7 +162,7 @@ class Personalize(Body):
     template_id: Id | None = None
     content: Parts | None = None
     variants: Annotated[list[InlineVariant], Meta(min_length=1, max_length=100)] | None = None
-    context: dict[str, Any] = field(default_factory=dict)
+    context: Context = field(default_factory=dict)
     channels: Annotated[list[Channel], Meta(max_length=64)] = field(default_factory=list)
     strategies: Annotated[list[Strategy], Meta(max_length=16)] = field(default_factory=list)
     category: Category | None = None
@@ -148,10 +176,14 @@ class Personalize(Body):
     explain: bool = False
     activate: bool = True
     decision_id: Id | None = None
+    message_id: MessageId | None = None
+    escalate_after: EscalateAfter | None = None
 
     def __post_init__(self) -> None:
-        if not f"{self.user_id}{self.template_id}{self.decision_id}".isprintable():
-            _expect_printable(self, ("user_id", "template_id", "decision_id"))
+        if not f"{self.user_id}{self.template_id}{self.decision_id}{self.message_id}".isprintable():
+            _expect_printable(self, ("user_id", "template_id", "decision_id", "message_id"))
+        if self.message_id is not None or self.escalate_after is not None:
+            _expect_message(self)
         if (self.template_id is not None) + (self.content is not None) + (self.variants is not None) != 1:
             _refuse("", "give exactly one of template_id, content and variants")
         if self.variants is not None:
@@ -541,10 +573,18 @@ def _expect_zone(name: str | None) -> None:
         _refuse("timezone", str(unknown))
 
 
-def _expect_duration(name: str, text: str | None) -> None:
+def _expect_message(body: Personalize) -> None:
+    if body.message_id is None:
+        _refuse("escalate_after", "needs a message_id")
+    if body.user_id is None:
+        _refuse("message_id", "needs a user_id")
+    _expect_duration("escalate_after", body.escalate_after, REMEMBERED)
+
+
+def _expect_duration(name: str, text: str | None, longest: int = _LONGEST_DURATION) -> None:
     try:
         length = length_of(text or "P1D")
     except ValueError as wrong:
         _refuse(name, str(wrong))
-    if not 0 < length <= _LONGEST_DURATION:
-        _refuse(name, "must be longer than nothing and at most 366 days")
+    if not 0 < length <= longest:
+        _refuse(name, f"must be longer than nothing and at most {longest // DAY} days")

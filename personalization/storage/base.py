@@ -229,7 +229,9 @@ class NewDecision(Struct, frozen=True, kw_only=True):
     when the id was made for it and so cannot repeat.
 
     caps      : the caps this send must keep; empty when it bypasses them
-    reserves  : whether the send takes a reservation at slot_at (every send but a transactional one)
+    reserves  : whether the send takes a reservation at slot_at (every send but a transactional one, and one more of a
+                message that has its place already)
+    message   : `sent.message_key` of the request's message_id
     """
 
     decision_id: str
@@ -252,6 +254,7 @@ class NewDecision(Struct, frozen=True, kw_only=True):
     values: bytes | None = None
     reserves: bool = False
     caps: tuple[FrequencyCap, ...] = ()
+    message: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def reach(decisions: Sequence[NewDecision]) -> int:
 #: What `as_log_entry` takes of a decision, in order.
 LOGGED = (
     *("seq", "decided_at", "slot_at", "action", "user_ref", "decision_id", "template_id", "channel", "zone_offset"),
-    *("active", "record"),
+    *("active", "record", "variant_id", "message"),
 )
 
 
@@ -78,6 +78,8 @@ def as_log_entry(
     zone_offset: int,
     active: bool,
     record: bytes,
+    variant_id: str | None,
+    message: bytes | None,
 ) -> LogEntry:
     """A decision as followers see it; `active`: whether it entered the log so."""
     return LogEntry(
@@ -92,6 +94,8 @@ def as_log_entry(
         zone_offset=zone_offset,
         active=bool(active),
         record=record,
+        variant_id=variant_id,
+        message=message,
     )
 
 

@@ -38,6 +38,7 @@ PATTERNS = Patterns(
     sends=2,
     first_event_at=NOW,
     last_event_at=NOW + 1,
+    recent=(NOW - 1, NOW, NOW),
 )
 
 

@@ -51,7 +51,7 @@ def test_an_anonymous_decision_is_sealed_with_the_tenants_key(store: Storage) ->
 
 
 def test_a_decision_in_the_log_says_when_and_what_was_sent(store: Storage) -> None:
-    sent, not_sent = decision(), suppressed(user_ref=BOB, active=False)
+    sent, not_sent = decision(message=b"message!"), suppressed(user_ref=BOB, active=False)
     append(store, sent, not_sent)
     first, second = whole_log(store)
     assert first == LogEntry(
@@ -65,6 +65,8 @@ def test_a_decision_in_the_log_says_when_and_what_was_sent(store: Storage) -> No
         channel="email",
         zone_offset=60,
         record=b"record",
+        variant_id="a",
+        message=b"message!",
     )
     assert (second.at, second.channel, second.active, second.user_ref) == (NOW, None, False, BOB)
 

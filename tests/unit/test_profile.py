@@ -1,9 +1,10 @@
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from personalization.clock import DAY, HOUR, instant
 from personalization.messages import LogEntry
-from personalization.profile import HALF_LIFE, Consent, PersonalizationProfile, fading
+from personalization.profile import HALF_LIFE, RECENT_SENDS, Consent, Patterns, PersonalizationProfile, fading
 from personalization.vocabulary import PersonalizationTrigger
 
 NOW = instant("2026-11-23T10:30:00Z")  # a Monday
@@ -57,6 +58,42 @@ def test_an_inactive_decision_counts_once_it_is_activated() -> None:
     waiting = profile().after(row(1, "decided", active=False))
     assert waiting.patterns.sends == 0
     assert waiting.after(row(2, "activated")).patterns.sends == 1
+
+
+def test_the_load_counts_live_sends_of_a_half_open_week_whatever_their_order() -> None:
+    busy = profile()
+    for seq, days in enumerate((1, 8, 7, 0, 3), 1):
+        busy = busy.after(row(seq, "decided", NOW - days * DAY))
+    assert busy.patterns.recent == tuple(NOW - days * DAY for days in (8, 7, 3, 1, 0))
+    assert busy.patterns.load(NOW) == 3
+    assert busy.patterns.load(NOW, 30 * DAY) == 4
+    discarded = busy.after(row(6, "discarded", NOW - 3 * DAY)).after(row(7, "discarded", NOW - 4 * DAY))
+    assert discarded.patterns.load(NOW) == 2
+
+
+def test_two_sends_of_one_instant_are_two() -> None:
+    twice = profile().after(row(1, "decided")).after(row(2, "decided"))
+    assert twice.patterns.load(NOW + 1) == 2
+    assert twice.after(row(3, "discarded")).patterns.load(NOW + 1) == 1
+
+
+def test_the_newest_sends_are_remembered_and_no_more() -> None:
+    busy = profile()
+    for seq in range(100, 0, -1):
+        busy = busy.after(row(seq, "decided", NOW + seq * HOUR))
+    assert busy.patterns.recent == tuple(NOW + seq * HOUR for seq in range(101 - RECENT_SENDS, 101))
+    assert busy.after(row(101, "decided", NOW)).patterns.recent == busy.patterns.recent
+
+
+def test_suppressed_and_inactive_decisions_are_no_load() -> None:
+    assert profile().after(row(1, "decided", channel=None)).after(row(2, "decided", active=False)).patterns.recent == ()
+
+
+def test_patterns_stored_before_a_field_was_known_stay_readable() -> None:
+    old = msgspec.to_builtins(profile().after(row(1, "decided")).patterns)
+    del old["recent"]
+    read = msgspec.msgpack.decode(msgspec.msgpack.encode(old), type=Patterns)
+    assert (read.sends, read.recent) == (1, ())
 
 
 def test_after_does_not_alter_the_profile_it_is_asked_of() -> None:

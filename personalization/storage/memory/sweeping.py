@@ -75,7 +75,7 @@ def strip(tenant: TenantRows, seq: int, counts: dict[str, int], token: Callable[
 def _rename(tenant: TenantRows, row: DecisionRow, token: Callable[[int], bytes]) -> None:
     """A fresh id for the decision and for every row that cites it."""
     old, fresh = row.new.decision_id, token(16).hex()
-    row.new = structs.replace(row.new, decision_id=fresh, values=None, body=b"")
+    row.new = structs.replace(row.new, decision_id=fresh, values=None, body=b"", message=None)
     row.body = b""
     tenant.nameless.add(fresh)
     tenant.decisions[fresh] = tenant.decisions.pop(old)

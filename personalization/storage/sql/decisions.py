@@ -140,6 +140,7 @@ def _prepared(
             body_mac,
             d.record,
             sealed,
+            d.message,
         ),
     )
 

@@ -186,7 +186,7 @@ class SqlPrivacy:
     def _rename(self, transaction: Transaction, tenant_id: str, user_ref: bytes, seq: int, old: str) -> None:
         """A fresh id for the decision and for every row that cites it."""
         fresh = self._token(16).hex()
-        nameless = {"decision_id": fresh, "sealed_values": None, "body_mac": b""}
+        nameless = {"decision_id": fresh, "sealed_values": None, "body_mac": b"", "message": None}
         this = (decisions.c.tenant_id == tenant_id, decisions.c.seq == seq)
         transaction.execute(sa.update(decisions).where(*this).values(nameless))
         citing = (events.c.tenant_id == tenant_id, events.c.decision_id == old, events.c.user_ref == user_ref)

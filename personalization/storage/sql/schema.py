@@ -184,6 +184,7 @@ decisions = sa.Table(
     sa.Column("body_mac", sa.LargeBinary, nullable=False),
     sa.Column("record", sa.LargeBinary, nullable=False),
     sa.Column("sealed_values", sa.LargeBinary),
+    sa.Column("message", sa.LargeBinary),
     sa.Index("decisions_by_id", "tenant_id", "decision_id", unique=True),
     sa.Index("decisions_by_user", "tenant_id", "user_ref", "seq"),
     sa.Index("decisions_by_time", "tenant_id", "decided_at"),
