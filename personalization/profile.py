@@ -154,11 +154,12 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
     def _after_engagement(self, entry: LogEntry) -> Patterns:
         weight = growth(entry.at)
         value = entry.value if entry.type == EventType.CONVERTED and entry.value else 0.0
-        engaged = entry.type in _ENGAGED
+        engaged, rewarded = _likes(entry), entry.type == EventType.REWARDED
+        told = engaged or not rewarded
         return replace(
             self,
-            channels=_added2(self.channels, entry.channel, entry.type, weight) if entry.channel else self.channels,
-            engaged=_added(self.engaged, _local_hour(entry), weight) if engaged else self.engaged,
+            channels=_added2(self.channels, entry.channel, entry.type, weight) if entry.channel and told else self.channels,
+            engaged=_added(self.engaged, _local_hour(entry), weight) if engaged and not rewarded else self.engaged,
             engagements=self.engagements + weight * engaged,
             lately=self._lately_with(entry.at) if engaged else self.lately,
             last_engaged_at=_latest(self.last_engaged_at, entry.at) if engaged else self.last_engaged_at,
@@ -196,7 +197,7 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
     def engaged_on(self, channel: str) -> float:
         """Stored (undecayed) weight of engagements on a channel."""
         counts = self.channels.get(channel, {})
-        return sum([weight for type_, weight in counts.items() if type_ in _ENGAGED])
+        return sum([weight for type_, weight in counts.items() if type_ in _ENGAGED or type_ == EventType.REWARDED])
 
     def sent_on(self, channel: str) -> float:
         return self.channels.get(channel, {}).get("sent", 0.0)
@@ -303,6 +304,12 @@ def fading(now: int) -> float:
 def faded(age: int) -> float:
     """What the short half-life leaves of one after `age`; nothing fades before its time."""
     return math.exp2(-max(age, 0) / SHORT_HALF_LIFE)
+
+
+def _likes(entry: LogEntry) -> bool:
+    """Whether a row says that the message reached the person and they liked it. When a reward was given says nothing of when
+    they did."""
+    return entry.type in _ENGAGED or (entry.type == EventType.REWARDED and (entry.value or 0.0) > 0.0)
 
 
 def _local_hour(entry: LogEntry) -> int:

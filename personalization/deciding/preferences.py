@@ -13,11 +13,11 @@ from personalization.learning.timing import FLAT, appeal, delayed
 from personalization.profile import PersonalizationProfile, fading
 from personalization.recent import Recent
 
-#: Pseudo-sends behind a declared channel preference, and behind none.
-_SAID, _SILENT = 10.0, 2.0
-#: The engagement rate believed of a channel that nobody said anything of.
-_SILENT_RATE = 0.3
-#: A declared preference of 0 or 1 is taken as this far from certain.
+#: Pseudo-sends behind a declared channel preference, and behind the belief that a channel is like the person's others.
+_SAID, _ALIKE = 10.0, 6.0
+#: Engagements and sends believed of a person before any.
+_ENGAGED, _SENT = 1.0, 4.0
+#: A rate of 0 or 1 is taken as this far from certain.
 _DOUBT = 0.05
 #: How many hours after their sends engagements come, by share: they are counted when they happen.
 _ANSWERED = (0.5, 0.2, 0.1, 0.1, 0.1)
@@ -34,19 +34,32 @@ def forget() -> None:
 
 
 def channel_evidence(profile: PersonalizationProfile | None, channels: Sequence[str], now: int, observe: bool) -> tuple[int, ...]:
-    """Evidence for each channel, in quanta: log-odds of the engagement rate (Beta posterior mean, the declared preference
-    as prior) over their mean. Without `observe` the declaration alone."""
+    """Evidence for each channel, in quanta: what was declared, and how the engagement rate there compares with this
+    person's own over all channels (Beta posterior means); what is observed outweighs what was said with every send.
+    Without `observe` the declaration alone."""
     if profile is None or not (profile.channel_preferences or (observe and profile.patterns.channels)):
         return (0,) * len(channels)
-    said, counts, fade = profile.channel_preferences, profile.patterns.channels if observe else {}, fading(now)
-    odds = []
+    said = [profile.channel_preferences.get(name) for name in channels]
+    seen = _seen(profile, channels, fading(now)) if observe else [(0.0, 0.0)] * len(channels)
+    usual = (sum([engaged for engaged, _ in seen]) + _ENGAGED) / (sum([sent for _, sent in seen]) + _SENT)
+    told = [_log_odds(rate) * _SAID / (_SAID + sent) for rate, (_, sent) in zip(said, seen, strict=True) if rate is not None]
+    neutral = sum(told) / len(told) if told else 0.0
+    return tuple([_evidence(rate, engaged, sent, usual, neutral) for rate, (engaged, sent) in zip(said, seen, strict=True)])
+
+
+def _evidence(said: float | None, engaged: float, sent: float, usual: float, neutral: float) -> int:
+    observed = _log_odds((engaged + _ALIKE * usual) / (sent + _ALIKE)) - _log_odds(usual)
+    declared = 0.0 if said is None else _log_odds(said) * _SAID / (_SAID + sent) - neutral
+    return evidence(observed + declared)
+
+
+def _seen(profile: PersonalizationProfile, channels: Sequence[str], fade: float) -> list[tuple[float, float]]:
+    """Engagements and sends by channel."""
+    found = []
     for name in channels:
-        rate, strength = (said[name], _SAID) if name in said else (_SILENT_RATE, _SILENT)
-        engaged = fade * profile.patterns.engaged_on(name) if name in counts else 0.0
-        sent = max(fade * profile.patterns.sent_on(name), engaged) if name in counts else 0.0
-        odds.append(_log_odds((rate * strength + engaged) / (strength + sent)))
-    mean = sum(odds) / len(odds)
-    return tuple([evidence(one - mean) for one in odds])
+        engaged = fade * profile.patterns.engaged_on(name)
+        found.append((engaged, max(fade * profile.patterns.sent_on(name), engaged)))
+    return found
 
 
 def _log_odds(rate: float) -> float:
