@@ -36,7 +36,7 @@ from personalization.vocabulary import Hook, PersonalizationTrigger, Priority, S
 Document = dict[str, Any]
 
 _STANDARD = Capabilities(variant_policy=True, forecast=True)
-_PREMIUM = Capabilities(variant_policy=True, forecast=True, send_time=True, channel_choice=True)
+_PREMIUM = Capabilities(variant_policy=True, forecast=True, send_time=True, channel_choice=True, send_choice=True)
 _ENTERPRISE = replace(_PREMIUM, channel_sync=True)
 
 #: Which engines and models take part at a service level. Quantum has nothing of its own yet.

@@ -10,7 +10,7 @@ from personalization.deciding.explanation import explanation, triple_document
 from personalization.deciding.record import MILLE, Inputs, Outcome, Record, Triple
 from personalization.deciding.slots import slot_time
 from personalization.deciding.stages import PolicyOf, bits
-from personalization.vocabulary import Action
+from personalization.vocabulary import Action, Suppression
 
 _SENTENCES = {
     "unknown_user": "Create a profile for this user, so that language, zone and behaviour count.",
@@ -94,11 +94,16 @@ def optimal_channels(inputs: Inputs, outcome: Outcome) -> list[str]:
 
 
 def _suppression(record: Record) -> dict[str, Any] | None:
-    inputs = record.inputs
+    reason, at = record.outcome.suppression, retry_at(record)
     if record.outcome.chosen is not None:
         return None
-    retry = None if inputs.retry_at is None else rfc3339(inputs.retry_at, zone(record.zone))
-    return {"reason": inputs.refusal, "retry_at": retry}
+    return {"reason": reason, "retry_at": None if at is None else rfc3339(at, zone(record.zone))}
+
+
+def retry_at(record: Record) -> int | None:
+    """When a message that was not sent may go."""
+    inputs = record.inputs
+    return inputs.relieved_at if record.outcome.suppression == Suppression.FATIGUE else inputs.retry_at
 
 
 def _spoken(record: Record, chosen: Triple) -> str:

@@ -45,7 +45,7 @@ def new_decision(question: Question, template: Template, decided: Decided, recor
         template_version=record.template_version,
         variant_id=candidate.variant_id if candidate else None,
         channel=inputs.channels[chosen.channel].name if chosen else None,
-        suppression=inputs.refusal,
+        suppression=record.outcome.suppression,
         quality=candidate.quality / MILLE if candidate else None,
         zone_offset=utc_offset(question.now if at is None else at, decided.prepared.zone) // MINUTE,
         active=question.request.activate,

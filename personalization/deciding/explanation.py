@@ -36,7 +36,7 @@ def _summary(record: Record) -> str:
     outcome, inputs = record.outcome, record.inputs
     if outcome.chosen is None:
         until = f" until {_when(record, inputs.retry_at)}" if inputs.retry_at is not None else ""
-        return f"Nothing is sent{until}: {str(inputs.refusal).replace('_', ' ')}."
+        return f"Nothing is sent{until}: {str(outcome.suppression).replace('_', ' ')}."
     sent = triple_document(record, outcome.chosen)
     how = {
         "holdout": "the person is in the holdout, so the baseline goes out",

@@ -15,7 +15,7 @@ from personalization.deciding.planning import Candidates, Plan
 from personalization.deciding.preferences import channel_evidence, hour_evidence, hours_of_week
 from personalization.deciding.record import MILLE, Candidate, ChannelOption, Constraint, Inputs
 from personalization.deciding.slots import Slots, next_open, no_slots, slot_mask, slots_of
-from personalization.deciding.stages import CHANNEL, TIMING, VARIANT
+from personalization.deciding.stages import CHANNEL, SEND, TIMING, VARIANT
 from personalization.deciding.terms import Capabilities, Terms, terms_of
 from personalization.engines import behavior, channels, context
 from personalization.engines.channels import Sync, delivery
@@ -93,7 +93,9 @@ def prepare(question: Question) -> Prepared:
         habits=hour_evidence(question.profile, slots, observe),
         exploration=terms.exploration,
         method=question.config.policy,
-        stages=terms.stages,
+        stages=terms.stages & ~SEND if question.plan.category == Category.TRANSACTIONAL else terms.stages,
+        load=_load(question),
+        relieved_at=_relieved_at(question),
         forced="baseline" if terms.held_back else "",
         refusal=refusal,
         retry_at=retry_at,
@@ -108,6 +110,17 @@ def prepare(question: Question) -> Prepared:
         constraints=tuple(found),
         quality_failed=quality_failed,
     )
+
+
+def _load(question: Question) -> int:
+    return question.profile.patterns.load(question.now) if question.profile is not None else 0
+
+
+def _relieved_at(question: Question) -> int | None:
+    """When the oldest send of the last seven days will be older than that."""
+    week = question.now - 7 * DAY
+    recent = question.profile.patterns.recent if question.profile is not None else ()
+    return next((at + 7 * DAY for at in recent if at >= week), None)
 
 
 def synced(question: Question) -> Sync:

@@ -48,7 +48,8 @@ class Inputs(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
 
     exploration : highest P(joint action differs from the greedy one), in millionths
     method      : how the policy chooses, see learning.policy
-    stages      : bit 0 variant, 1 channel, 2 timing: which stages a model takes part in
+    stages      : bit 0 variant, 1 channel, 2 timing, 3 send: which stages a model takes part in
+    load        : the person's sends of the last seven days    relieved_at : when the oldest of them is a week ago
     forced      : "" draws; "baseline" takes the baseline, its draw kept as the shadow
     hours       : local hour of week of each slot, a byte each
     habits      : evidence of this person's hours in quanta, a signed byte a slot; empty where nothing is known
@@ -71,6 +72,8 @@ class Inputs(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     method: str
     stages: int
     forced: str
+    load: int = 0
+    relieved_at: int | None = None
     refusal: str | None = None
     retry_at: int | None = None
 
@@ -87,7 +90,8 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """What was drawn. Probabilities are exact fractions of the grid the draw was made on.
 
     chosen     : what is sent, None when suppressed
-    greedy     : what certainty would send
+    greedy     : what certainty would send, None when it would not
+    suppression: why nothing is sent
     shadow     : what the policy drew when `forced` returned something else
     explored   : P(the joint action differs from the greedy one)
     confidence : posterior probability that the sent variant is the best feasible one
@@ -104,6 +108,7 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     explored: float
     confidence: float
     ranking: bytes = b""
+    suppression: str | None = None
 
     @property
     def joint(self) -> float:

@@ -1,4 +1,4 @@
-"""The staged draw: variant, then channel, then slot, each only among values that still have a completion.
+"""The staged draw: send or not, then variant, channel and slot, each only among values that still have a completion.
 
 Probabilities are whole numbers of a grid and the draw is made from exactly those, so the logged propensity is true by
 construction. Uniforms come from a keyed hash of (seed, stage). The answer depends on Inputs and Policy alone, not on
@@ -16,13 +16,17 @@ from hashlib import blake2b
 from itertools import accumulate
 
 import msgspec
+from msgspec.structs import replace
 
 from personalization.deciding.record import MILLE, Inputs, Outcome, Triple
 from personalization.learning.drawing import GRID, points_of
 from personalization.learning.encoding import signed
 from personalization.learning.policy import Choice, Policy
+from personalization.vocabulary import Suppression
 
-VARIANT, CHANNEL, TIMING = 1, 2, 4
+VARIANT, CHANNEL, TIMING, SEND = 1, 2, 4, 8
+#: Options of the send stage.
+_HELD, _SENT = 0, 1
 #: However unsure a stage is, the greedy option keeps this much, so that the stages can be bounded together.
 _LEAST_KEPT = 1e-3
 #: A logit's worth is taken where the reward is likely at least this far from certain.
@@ -76,13 +80,13 @@ def staged(preference: Preference, exploration: float) -> Stage:
 def draw_many(inputs: Sequence[Inputs], policy_of: PolicyOf) -> list[Outcome]:
     """One outcome each, in order. What can be asked of a policy for many at once is asked for many at once."""
     asked = _asked(inputs, policy_of)
-    return [_outcome(one, *found) if found is not None else _NOTHING for one, found in zip(inputs, asked, strict=True)]
+    return [_outcome(one, *found) if found is not None else _refused(one.refusal) for one, found in zip(inputs, asked, strict=True)]
 
 
-def uniforms(seed: bytes) -> tuple[int, int, int]:
-    """Whole numbers in [0, GRID) for the variant, channel and timing stages."""
-    digest = int.from_bytes(blake2b(b"stages", key=seed, digest_size=12).digest(), "big")
-    return digest % GRID, (digest >> 32) % GRID, (digest >> 64) % GRID
+def uniforms(seed: bytes) -> tuple[int, int, int, int]:
+    """Whole numbers in [0, GRID) for the variant, channel, timing and send stages."""
+    digest = int.from_bytes(blake2b(b"stages", key=seed, digest_size=16).digest(), "big")
+    return digest % GRID, (digest >> 32) % GRID, (digest >> 64) % GRID, (digest >> 96) % GRID
 
 
 #: The policy an Inputs reads (None when no stage does), and its preference among the variants.
@@ -122,27 +126,33 @@ def _among_variants(one: Inputs, choice: Choice) -> tuple[Preference, float]:
 
 
 def _outcome(one: Inputs, policy: Policy | None, variant: Preference, logit: float) -> Outcome:
-    where = _where(one, variant.greedy, policy, logit)
-    when = _when(one, where.greedy, policy)
-    limits = _limits(one.exploration, (variant.kept, where.kept, when.kept))
-    by_variant, by_channel, by_slot = uniforms(one.seed)
-    words = staged(variant, limits[0])
+    """Along the greedy path first, since exploration is bounded against it."""
+    where, at_channel = _where(one, variant.greedy, policy, logit)
+    when, at_hour = _when(one, where.greedy, policy)
+    send = _whether(one, policy, logit + at_channel + at_hour)
+    sends = send.greedy == _SENT
+    limits = _limits(one.exploration, (send.kept if sends else 1.0, variant.kept, where.kept, when.kept))
+    whether = staged(send, limits[0] if sends else one.exploration / 1e6)
+    words = staged(variant, limits[1])
+    kept = whether.kept * (words.kept * staged(where, limits[2]).kept * staged(when, limits[3]).kept if sends else 1.0)
+    by_variant, by_channel, by_slot, by_send = uniforms(one.seed)
+    option, p_send = whether.draw(by_send)
+    greedy = Triple(variant.greedy, where.greedy, when.greedy) if sends else None
+    if option == _HELD:
+        return replace(_NOTHING, greedy=greedy, send=p_send, explored=1.0 - kept, suppression=Suppression.FATIGUE)
     drawn_variant, p_variant = words.draw(by_variant)
-    drawn_channel, p_channel = staged(
-        where if drawn_variant == variant.greedy else _where(one, drawn_variant, policy, logit), limits[1]
-    ).draw(by_channel)
-    drawn_slot, p_slot = staged(when if drawn_channel == where.greedy else _when(one, drawn_channel, policy), limits[2]).draw(
-        by_slot
-    )
+    where_drawn = where if drawn_variant == variant.greedy else _where(one, drawn_variant, policy, logit)[0]
+    drawn_channel, p_channel = staged(where_drawn, limits[2]).draw(by_channel)
+    when_drawn = when if drawn_channel == where.greedy else _when(one, drawn_channel, policy)[0]
+    drawn_slot, p_slot = staged(when_drawn, limits[3]).draw(by_slot)
     drawn = Triple(drawn_variant, drawn_channel, drawn_slot)
     forced = bool(one.forced)
     sent = baseline_triple(one) if forced else drawn
-    kept = words.kept * staged(where, limits[1]).kept * staged(when, limits[2]).kept
     return Outcome(
         chosen=sent,
-        greedy=Triple(variant.greedy, where.greedy, when.greedy),
+        greedy=greedy,
         shadow=drawn if forced else None,
-        send=1.0,
+        send=p_send,
         variant=1.0 if forced else p_variant,
         channel=1.0 if forced else p_channel,
         timing=1.0 if forced else p_slot,
@@ -152,13 +162,25 @@ def _outcome(one: Inputs, policy: Policy | None, variant: Preference, logit: flo
     )
 
 
+def _whether(one: Inputs, policy: Policy | None, logit: float) -> Preference:
+    """Whether one more message is worth what it may cost; it is always sent where nobody was ever lost by one.
+
+    logit : what the best variant, channel and hour add
+    """
+    if policy is None or one.forced or not one.stages & SEND or not (policy.burden.known and policy.split):
+        return _only(_SENT)
+    worth, deviation = policy.marginal(policy.base(one.features) + logit, one.load)
+    held = round(0.5 * math.erfc(worth / (max(deviation, 1e-9) * math.sqrt(2.0))), 6)
+    return Preference((_HELD, _SENT), (held, 1.0 - held), _HELD if worth < 0.0 else _SENT) if held > 0.0 else _only(_SENT)
+
+
 def baseline_triple(one: Inputs) -> Triple:
     """The baseline variant on the first reachable listed channel at the earliest allowed slot."""
     channel = bits(one.candidates[one.baseline].channels)[0]
     return Triple(one.baseline, channel, slot_numbers(one.channels[channel].slots)[0])
 
 
-def _limits(exploration: int, kept: tuple[float, float, float]) -> tuple[float, ...]:
+def _limits(exploration: int, kept: tuple[float, float, float, float]) -> tuple[float, ...]:
     """How much each stage may leave its greedy option, so that all together stay within `exploration` millionths: the
     stages keep what they would keep by themselves, to one power."""
     return _bounded(exploration, *[round(share, 6) for share in kept])
@@ -171,17 +193,16 @@ def _bounded(exploration: int, *kept: float) -> tuple[float, ...]:
     return tuple([1.0 - math.pow(share, power) for share in kept])
 
 
-def _where(one: Inputs, variant: int, policy: Policy | None, logit: float) -> Preference:
+def _where(one: Inputs, variant: int, policy: Policy | None, logit: float) -> tuple[Preference, float]:
+    """The preference among the channels of a variant, and what the greedy one adds to the logit."""
     options = bits(one.candidates[variant].channels)
-    if len(options) == 1:
-        return _only(options[0])
     channels = [one.channels[i] for i in options]
     if policy is None or not one.stages & CHANNEL:
-        return _only(options[max(range(len(options)), key=lambda i: channels[i].preference)])
+        return _only(options[max(range(len(options)), key=lambda i: channels[i].preference)]), 0.0
     shifts = _shifts(one, policy, logit, [(channel.cost, channel.reach) for channel in channels])
     names, known = tuple([c.name for c in channels]), tuple([c.preference for c in channels])
     choice = policy.channels(one.features, names, known, shifts, one.method)
-    return Preference(options, choice.shares, options[choice.greedy])
+    return Preference(options, choice.shares, options[choice.greedy]), choice.scores[choice.greedy]
 
 
 def _shifts(one: Inputs, policy: Policy, logit: float, terms: Sequence[tuple[int, int]]) -> tuple[float, ...]:
@@ -199,17 +220,16 @@ def _shifted(terms: tuple[tuple[int, int], ...], logit: float, span: float) -> t
     return tuple([round(math.log(max(reach, 1) / MILLE) - cost / MILLE / slope, 6) for cost, reach in terms])
 
 
-def _when(one: Inputs, channel: int, policy: Policy | None) -> Preference:
+def _when(one: Inputs, channel: int, policy: Policy | None) -> tuple[Preference, float]:
+    """The preference among the slots of a channel, and what the greedy one adds to the logit."""
     options = slot_numbers(one.channels[channel].slots)
-    if len(options) == 1:
-        return _only(options[0])
     everything = len(options) == len(one.hours)
     hours = one.hours if everything else bytes([one.hours[k] for k in options])
     habits = one.habits if everything or not one.habits else bytes([one.habits[k] for k in options])
     if policy is None or not one.stages & TIMING:
-        return _only(options[_most_usual(habits)])
+        return _only(options[_most_usual(habits)]), 0.0
     choice = policy.hours(one.features, hours, habits, one.method)
-    return Preference(options, choice.shares, options[choice.greedy])
+    return Preference(options, choice.shares, options[choice.greedy]), choice.scores[choice.greedy]
 
 
 @lru_cache(maxsize=4096)
@@ -244,6 +264,11 @@ def bits(mask: int) -> tuple[int, ...]:
 @lru_cache(maxsize=4096)
 def slot_numbers(mask: bytes) -> tuple[int, ...]:
     return bits(int.from_bytes(mask, "little"))
+
+
+@lru_cache(maxsize=64)
+def _refused(reason: str | None) -> Outcome:
+    return replace(_NOTHING, suppression=reason)
 
 
 _NOTHING = Outcome(

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import msgspec
 
-from personalization.deciding.stages import CHANNEL, TIMING, VARIANT
+from personalization.deciding.stages import CHANNEL, SEND, TIMING, VARIANT
 from personalization.vocabulary import LearningMode, Mode, Strategy
 
 _ALL_STRATEGIES = frozenset(Strategy)
@@ -19,6 +19,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     forecast: bool = False
     send_time: bool = False
     channel_choice: bool = False
+    send_choice: bool = False
     channel_sync: bool = False
 
 
@@ -86,4 +87,5 @@ def _stages(capabilities: Capabilities, asked: frozenset[str]) -> int:
         VARIANT * (capabilities.variant_policy and words)
         + CHANNEL * (capabilities.channel_choice and behaviour)
         + TIMING * (capabilities.send_time and behaviour)
+        + SEND * (capabilities.send_choice and Strategy.PREDICTIVE_OPTIMIZATION in asked)
     )

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from personalization.learning.encoding import Feature, Taken
+from personalization.learning.frequency import Losses
 from personalization.learning.logistic import RewardModel
 from personalization.tenant import RewardSpec
 from personalization.vocabulary import Aggregation, EventType
@@ -23,6 +24,8 @@ from personalization.vocabulary import Aggregation, EventType
 FULL = 100
 #: A single reward beyond this is cut to it.
 REWARD_LIMIT = 1_000.0
+#: Events that say a person was lost, or nearly.
+_GUARDRAILS = frozenset({EventType.UNSUBSCRIBED, EventType.COMPLAINED})
 #: Publish once this share of a model's weight is new.
 _CHANGED_SHARE = 0.01
 
@@ -47,17 +50,22 @@ class OpenDecision(msgspec.Struct, array_like=True, gc=False):
     curvature: float = 0.0
     block: int = 0
     reward: float = 0.0
+    loss: float = 0.0
     earned: dict[str, float] = msgspec.field(default_factory=dict)
     seen: tuple[str, ...] = ()
 
 
 @dataclass
 class ModelState:
-    """rewards: what was earned; counts of decisions by event type; changed: weight learned since the last publication."""
+    """rewards: what was earned; counts of decisions by event type; changed: weight learned since the last publication.
+
+    harm : variant -> losses and sends
+    """
 
     rewards: RewardModel = field(default_factory=RewardModel)
     counts: dict[str, float] = field(default_factory=dict)
     changed: float = 0.0
+    harm: dict[int, list[float]] = field(default_factory=dict)
 
     def worth_publishing(self) -> bool:
         return self.changed > 0.0 and self.changed >= _CHANGED_SHARE * self.rewards.weight
@@ -71,6 +79,7 @@ class CreditLedger:
     open: dict[int, OpenDecision] = field(default_factory=dict)
     by_id: dict[str, int] = field(default_factory=dict)
     models: dict[str, ModelState] = field(default_factory=dict)
+    losses: Losses = field(default_factory=Losses)
     influence: dict[bytes, int] = field(default_factory=dict)
 
     def decided(self, decision: OpenDecision) -> None:
@@ -94,6 +103,8 @@ class CreditLedger:
             model.rewards.leave(
                 decision.context, decision.action, decision.reward, decision.weight, decision.curvature, decision.block
             )
+            self._lost(decision, 0.0)
+            self._sent(model, decision, -decision.weight)
             for kind in ("exposed", *decision.seen):
                 model.counts[kind] -= decision.weight
             model.changed += decision.weight
@@ -118,6 +129,9 @@ class CreditLedger:
         )
         for decision, curvature, block in zip(decisions, *came_in, strict=True):
             decision.curvature, decision.block = curvature, block
+            self._sent(model, decision, decision.weight)
+            loss, decision.loss = max(decision.loss, -decision.reward, 0.0), 0.0
+            self._lost(decision, loss)
             for kind in ("exposed", *decision.seen):
                 model.counts[kind] = model.counts.get(kind, 0.0) + decision.weight
         model.changed += sum([decision.weight for decision in decisions])
@@ -125,7 +139,11 @@ class CreditLedger:
     def engaged(self, decision_id: str, type_: str, key: str, value: float | None, spec: RewardSpec) -> OpenDecision | None:
         """An event that cites an open decision: its reward changes by the tenant's weights, or is final when given."""
         decision = self.open.get(self.by_id.get(decision_id, -1))
-        if decision is None or decision.final:
+        if decision is None:
+            return None
+        if decision.final:
+            if type_ in _GUARDRAILS:
+                self._lost(decision, max(decision.loss, -spec.weights.get(key, 0.0)))
             return None
         if type_ == EventType.REWARDED:
             decision.final = True
@@ -158,7 +176,20 @@ class CreditLedger:
             model = self._model(decision)
             model.rewards.correct(decision.context, decision.action, decision.reward, reward, decision.weight, decision.block)
             model.changed += decision.weight
+        self._lost(decision, max(-reward, 0.0))
         decision.reward = reward
+
+    def _sent(self, model: ModelState, decision: OpenDecision, weight: float) -> None:
+        self.losses.sent(decision.action.load, weight)
+        model.harm.setdefault(decision.action.variant[0], [0.0, 0.0])[1] += weight
+
+    def _lost(self, decision: OpenDecision, loss: float) -> None:
+        """What a decision cost, once it was exposed; before, it is kept until then."""
+        if decision.exposed and loss != decision.loss:
+            self.losses.changed(decision.action.load, decision.weight, decision.loss, loss)
+            harm = self._model(decision).harm[decision.action.variant[0]]
+            harm[0] += decision.weight * ((loss > 0.0) - (decision.loss > 0.0))
+        decision.loss = loss
 
     def _model(self, decision: OpenDecision) -> ModelState:
         return self.models.setdefault(decision.model_id, ModelState())
@@ -183,7 +214,10 @@ class CreditLedger:
             seq=packed.seq,
             open={decision.seq: decision for decision in packed.open},
             by_id={decision.decision_id: decision.seq for decision in packed.open},
-            models={name: ModelState(RewardModel.unpack(s), dict(n), changed) for name, s, n, changed in packed.models},
+            models={
+                name: ModelState(RewardModel.unpack(s), dict(n), changed, dict(harm)) for name, s, n, changed, harm in packed.models
+            },
+            losses=Losses.unpack(packed.losses),
             influence=dict(packed.influence),
         )
 
@@ -193,9 +227,12 @@ class CreditLedger:
 
     def _packed(self, changed: Mapping[str, float]) -> bytes:
         models = [
-            (name, m.rewards.pack(), sorted(m.counts.items()), changed.get(name, 0.0)) for name, m in sorted(self.models.items())
+            (name, m.rewards.pack(), sorted(m.counts.items()), changed.get(name, 0.0), sorted(m.harm.items()))
+            for name, m in sorted(self.models.items())
         ]
-        return msgspec.msgpack.encode(_Packed(self.seq, list(self.open.values()), models, sorted(self.influence.items())))
+        return msgspec.msgpack.encode(
+            _Packed(self.seq, list(self.open.values()), models, self.losses.pack(), sorted(self.influence.items()))
+        )
 
 
 class _Packed(msgspec.Struct, array_like=True):
@@ -203,7 +240,8 @@ class _Packed(msgspec.Struct, array_like=True):
 
     seq: int
     open: list[OpenDecision]
-    models: Sequence[tuple[str, Sequence[Any], list[tuple[str, float]], float]]
+    models: Sequence[tuple[str, Sequence[Any], list[tuple[str, float]], float, list[tuple[int, list[float]]]]]
+    losses: Sequence[Any]
     influence: list[tuple[bytes, int]]
 
 

@@ -24,9 +24,11 @@ from personalization.learning.encoding import (
     KIND_CHANNEL,
     KIND_EVIDENCE,
     KIND_HARMONIC,
+    KIND_LOAD,
     KIND_SHARED,
     KIND_VARIANT,
     KIND_WEEKEND,
+    LOADED,
     PREFERENCE,
     QUANTUM,
     SHARED_ACT,
@@ -38,6 +40,7 @@ from personalization.learning.encoding import (
     family_of,
     hour_values,
     is_ambient,
+    load_values,
 )
 
 Array = npt.NDArray[np.float64]
@@ -49,9 +52,20 @@ NOWHERE = -1
 
 #: Prior standard deviations of weights, in logits, by kind: of the bias, of what is declared, of what only surrounds.
 _HARMONICS = {KIND_HARMONIC: 0.5, KIND_HARMONIC + 1: 0.25, KIND_HARMONIC + 2: 0.12}
-_OFFSETS = {KIND_SHARED: 3.0, KIND_VARIANT: 0.5, KIND_CHANNEL: 0.5, KIND_WEEKEND: 0.25, KIND_EVIDENCE: 0.5, **_HARMONICS}
+_OFFSETS = {
+    KIND_SHARED: 3.0,
+    KIND_VARIANT: 0.5,
+    KIND_CHANNEL: 0.5,
+    KIND_WEEKEND: 0.25,
+    KIND_EVIDENCE: 0.5,
+    KIND_LOAD: 0.5,
+    **_HARMONICS,
+}
 _DECLARED = {kind: 0.8 * deviation for kind, deviation in _OFFSETS.items()} | {KIND_SHARED: 0.5}
 _AMBIENT = {kind: 0.16 * deviation for kind, deviation in _OFFSETS.items()} | {KIND_SHARED: 0.15}
+
+#: What is known of the person rather than of their like; in use from the start.
+PERSONAL = (PREFERENCE, HABIT, *LOADED)
 
 #: (family of the context feature, kind of the action feature): weights that share a prior.
 Group = tuple[int, int]
@@ -121,14 +135,12 @@ class Design:
         return spread(contexts, landing.rows[[landing.place[key] for key in keys]], values, self.size)
 
     def _evidence(self, phi: Array, taken: Sequence[Taken]) -> None:
-        rows = self._dimension(BIAS, PREFERENCE), self._dimension(BIAS, HABIT)
-        if phi.shape[1] < self.size:
-            raise AssertionError("the evidence has its dimensions from the start")
-        phi[:, rows] += EVIDENCE * np.array([(action.preference, action.habit) for action in taken])
+        known = [(EVIDENCE * a.preference, EVIDENCE * a.habit, *load_values(a.load)) for a in taken]
+        phi[:, [self._dimension(BIAS, act) for act in PERSONAL]] += np.array(known)
 
     def __post_init__(self) -> None:
-        self._dimension(BIAS, PREFERENCE)
-        self._dimension(BIAS, HABIT)
+        for act in PERSONAL:
+            self._dimension(BIAS, act)
 
     def _dimension(self, context: int, act: ActKey) -> int:
         key = cross_key(context, act.key)

@@ -31,6 +31,7 @@ _AMBIENT, _FAMILY_BITS, _NAME_BITS = 1 << 31, 7, 24
 KIND_SHARED, KIND_VARIANT, KIND_CHANNEL, KIND_WEEKEND, KIND_EVIDENCE = 0, 1, 2, 3, 4
 KIND_HARMONIC = 5
 HARMONICS = 3
+KIND_LOAD = KIND_HARMONIC + HARMONICS
 
 
 @lru_cache(maxsize=65536)
@@ -75,6 +76,9 @@ class ActKey(NamedTuple):
 SHARED_ACT = ActKey(KIND_SHARED, SHARED)
 #: Evidence that this person likes a channel, or an hour: log-odds over their mean of channels or hours.
 PREFERENCE, HABIT = (ActKey(KIND_EVIDENCE, feature_key(f"evidence:{name}")) for name in ("channel", "hour"))
+#: The person's load: sends of their last seven days, and those beyond LIGHT of them, in fours.
+LOADED = tuple(ActKey(KIND_LOAD, feature_key(f"load:{name}")) for name in ("all", "beyond"))
+LIGHT = 3
 _WAVES = [(k, name) for k in range(1, HARMONICS + 1) for name in ("cos", "sin")]
 #: What the local hour of week of a slot activates.
 HOUR_ACTS: tuple[ActKey, ...] = (
@@ -123,10 +127,16 @@ def signed(byte: int) -> int:
     return byte - 256 if byte > 127 else byte
 
 
+def load_values(load: int) -> tuple[float, ...]:
+    """Of LOADED."""
+    return load / 4, max(load - LIGHT, 0) / 4
+
+
 class Taken(NamedTuple):
     """The action of a decision as learning sees it.
 
     variant : keys of its features     hour : local hour of week of the slot     preference, habit : evidence, in quanta
+    load    : sends of the person's last seven days before this one
     """
 
     variant: tuple[int, ...]
@@ -134,3 +144,4 @@ class Taken(NamedTuple):
     hour: int
     preference: int = 0
     habit: int = 0
+    load: int = 0

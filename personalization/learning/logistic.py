@@ -195,13 +195,23 @@ class RewardModel:
 
     def split(self) -> bool:
         """Whether negative rewards are rare losses, which this model leaves out."""
-        scalars = self.past.scalars + self.fresh.scalars + (self.ripe.scalars if self.ripe else 0.0)
+        scalars = self._scalars()
         return bool(scalars[5] < _OFTEN * max(scalars[0], 1.0))
 
     def range(self) -> tuple[float, float]:
         """low and top of the rewards modelled."""
         low = 0.0 if self.split() else self.low
         return low, max(self.top, low + 1e-9) if self.top > low else low + 1.0
+
+    def average(self) -> float:
+        """Mean reward modelled, as a share of its range."""
+        low, top = self.range()
+        scalars = self._scalars()
+        first = scalars[1] if self.split() else scalars[3]
+        return float((first / scalars[0] - low) / (top - low)) if scalars[0] > 0.0 else 0.0
+
+    def _scalars(self) -> Array:
+        return np.asarray(self.past.scalars + self.fresh.scalars + (self.ripe.scalars if self.ripe else 0.0))
 
     def posterior(self) -> tuple[Array, Array]:
         """mean (d,) and covariance (d, d) of the weights. O(d^3)."""
@@ -221,7 +231,7 @@ class RewardModel:
     def dispersion(self) -> float:
         """Variance of the reward over that of a coin of the same mean, at most 1 (by Bhatia and Davis)."""
         low, top = self.range()
-        scalars = self.past.scalars + self.fresh.scalars + (self.ripe.scalars if self.ripe else 0.0)
+        scalars = self._scalars()
         n, first, second = scalars[0], *(scalars[1:3] if self.split() else scalars[3:5])
         if n <= 0.0:
             return 1.0

@@ -21,6 +21,7 @@ from personalization.learning.encoding import (
     HABIT,
     HOUR_ACTS,
     KIND_VARIANT,
+    LOADED,
     PREFERENCE,
     QUANTUM,
     SHARED_ACT,
@@ -29,7 +30,9 @@ from personalization.learning.encoding import (
     channel_act,
     cross_key,
     hour_values,
+    load_values,
 )
+from personalization.learning.frequency import NO_BURDEN, Burden
 from personalization.learning.linucb import confidence_width, upper_bounds
 from personalization.learning.logistic import RewardModel
 from personalization.learning.squarecb import inverse_gaps, learning_rate
@@ -41,6 +44,8 @@ from personalization.vocabulary import PolicyMethod
 WIDTH = 0.7
 #: Chance that LinUCB's bounds do not hold.
 _DELTA = 0.1
+#: Rewards are taken as at least this far from none and from certain.
+_RARE = 0.01
 #: Variance of a reward, at most, as a share of its range squared.
 _COIN = 0.25
 #: Added to the variance of what a stage compares, so that a root of nothing stays nothing.
@@ -76,23 +81,29 @@ class _Body(msgspec.Struct, array_like=True, frozen=True):
     low: float
     top: float
     split: bool
+    average: float
     counts: dict[str, float]
-    first_channel: str | None
+    first: tuple[str, int] | None
+    burden: Burden
 
 
 class Policy:
     """Immutable parameters of one model, as published. Safe to read from any thread.
 
     mean : (d + 1,) of the weights in logits, the last one 0 for what is unseen     covariance : (d + 1, d + 1)
-    low, top : the range of the rewards     weight : decisions behind it     counts : event types -> decisions
+    low, top : the range of the rewards     average : reward, as a share of it
+    weight : decisions behind it            counts : event types -> decisions
     """
 
     def __init__(self, body: _Body, snapshot_id: int, model_id: str) -> None:
         self.snapshot_id, self.model_id = snapshot_id, model_id
-        self.weight, self.low, self.top, self.split, self.counts = body.weight, body.low, body.top, body.split, body.counts
+        self.weight, self.low, self.top, self.split = body.weight, body.low, body.top, body.split
+        self.average, self.counts = body.average, body.counts
         self.index = dict(zip(body.keys, body.rows, strict=True))
         self._deviations = dict(body.deviations)
-        self._known = None if body.first_channel is None else channel_act(body.first_channel)
+        self._first_channel = None if body.first is None else channel_act(body.first[0])
+        self._first_hour = None if body.first is None else hour_values(body.first[1])
+        self.burden = body.burden
         mean = np.frombuffer(body.mean, np.float32)
         d = self.dimensions = len(mean)
         self.mean, lower = np.zeros(d + 1), np.zeros((d + 1, d + 1))
@@ -112,8 +123,11 @@ class Policy:
         new = list(dict.fromkeys(c for c, choice in zip(contexts, known, strict=True) if choice is None))
         if new:
             acts, options = _variant_options(actions)
+            risks = np.array(self.risk(actions))
             for context, belief in zip(new, self._believed(new, acts), strict=True):
-                self._choices.put((context, actions, method), self._chosen(method, options @ belief.mean, options @ belief.root))
+                self._choices.put(
+                    (context, actions, method), self._chosen(method, options @ belief.mean + risks, options @ belief.root)
+                )
         return [choice or self._choices.get((c, actions, method)) for c, choice in zip(contexts, known, strict=True)]  # type: ignore[misc]
 
     def channels(
@@ -163,8 +177,31 @@ class Policy:
         return self.low + (self.top - self.low) * sigmoid(logit)
 
     def base(self, context: tuple[Feature, ...]) -> float:
-        """The logit of a context before anything of the action is known."""
-        return float(self._believed([context], (SHARED_ACT,))[0].mean[0])
+        """The logit of a context to which the scores of its variant, channel and hour are added."""
+        shared = float(self._believed([context], (SHARED_ACT,))[0].mean[0])
+        if self._first_hour is None:
+            return shared
+        return shared - float(np.dot(self._first_hour, self._believed([context], (*HOUR_ACTS, HABIT))[0].mean[:-1]))
+
+    def tired(self, load: int) -> float:
+        """What a load adds to the logit."""
+        weights = [self.mean[self.index.get(cross_key(BIAS, act.key), self.dimensions)] for act in LOADED]
+        return sum(float(weight) * value for weight, value in zip(weights, load_values(load), strict=True))
+
+    def marginal(self, logit: float, load: int) -> tuple[float, float]:
+        """What one more message is worth in a week that had `load` of them, and its deviation. logit : of the best at load 0.
+
+        Only of a policy whose burden is known, see learning.frequency.
+        """
+        return self.burden.marginal(lambda n: self.value(logit + self.tired(n)), load)
+
+    def risk(self, actions: tuple[tuple[int, ...], ...]) -> tuple[float, ...]:
+        """What the losses of each variant beyond the usual take off its score, in logits."""
+        if not self.burden.known or not self.split:
+            return (0.0,) * len(actions)
+        usual = min(max(self.average, _RARE), 1.0 - _RARE)
+        worth = self.burden.size * self.burden.usual / (usual * (1.0 - usual) * (self.top - self.low))
+        return tuple([-worth * (self.burden.risks.get(action[0], 1.0) - 1.0) for action in actions])
 
     def contributions(self, context: Sequence[Feature], acts: Sequence[tuple[ActKey, float]]) -> list[float]:
         """What each context feature adds to the logit of an action, given as features with values."""
@@ -209,7 +246,7 @@ class Policy:
             row, value = self.index.get(cross_key(key, act.key)), quanta * QUANTUM
             if row is not None:
                 phi[row] += value
-            elif act != self._known and (act.kind == KIND_VARIANT or key == BIAS):
+            elif act != self._first_channel and (act.kind == KIND_VARIANT or key == BIAS):
                 group = group_of(key, act)
                 mean[j] += prior_mean(group) * value
                 extra[j] += (self._deviations.get(group) or prior_deviation(group)) ** 2 * value**2
@@ -264,7 +301,7 @@ def _hour_options(hours: bytes, habits: bytes) -> Array:
     return np.column_stack([values, EVIDENCE * habit])
 
 
-def encode_policy(model: RewardModel, counts: Mapping[str, float]) -> bytes:
+def encode_policy(model: RewardModel, counts: Mapping[str, float], burden: Burden = NO_BURDEN) -> bytes:
     """A snapshot's body: arrays as float32, no pickle."""
     mean, covariance = model.posterior()
     low, top = model.range()
@@ -279,8 +316,10 @@ def encode_policy(model: RewardModel, counts: Mapping[str, float]) -> bytes:
             low=low,
             top=top,
             split=model.split(),
+            average=model.average(),
             counts=dict(counts),
-            first_channel=model.design.first[0] if model.design.first else None,
+            first=model.design.first,
+            burden=burden,
         )
     )
 

@@ -98,14 +98,14 @@ class Eraser:
             if _learned(before) == _learned(after):
                 after.changed = before.changed
             else:
-                self._publish(batch.tenant_id, model_id, ledger.seq, after)
+                self._publish(batch.tenant_id, model_id, ledger, after)
         self._learner.adopt(batch.tenant_id, ledger)
         batch.relearned = None
 
-    def _publish(self, tenant_id: str, model_id: str, seq: int, model: ModelState) -> None:
+    def _publish(self, tenant_id: str, model_id: str, ledger: CreditLedger, model: ModelState) -> None:
         """What was learned without them is the newest now; older snapshots that know more features go."""
-        body = encode_policy(model.rewards, model.counts)
-        newest = self._storage.snapshots.publish(tenant_id, model_id, seq, self._clock.now(), body)
+        body = encode_policy(model.rewards, model.counts, ledger.losses.burden(model.harm))
+        newest = self._storage.snapshots.publish(tenant_id, model_id, ledger.seq, self._clock.now(), body)
         self._book.put(newest)
         model.changed = 0.0
         before, known = newest.snapshot_id, model.rewards.design.index.keys()

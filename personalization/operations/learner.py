@@ -114,7 +114,7 @@ class Learner:
         for model_id, model in kept.ledger.models.items():
             if not model.worth_publishing() or now - kept.published_at.get(model_id, -_PUBLISH_EVERY) < _PUBLISH_EVERY:
                 continue
-            body = encode_policy(model.rewards, model.counts)
+            body = encode_policy(model.rewards, model.counts, kept.ledger.losses.burden(model.harm))
             self._book.put(self._storage.snapshots.publish(tenant_id, model_id, kept.ledger.seq, now, body))
             model.changed = 0.0
             kept.published_at[model_id] = now
@@ -224,6 +224,7 @@ def taken(inputs: Inputs, chosen: Triple) -> Taken:
         hour=inputs.hours[chosen.slot],
         preference=channel.preference,
         habit=signed(habits[chosen.slot]) if habits else 0,
+        load=inputs.load,
     )
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from personalization.deciding.record import Candidate, ChannelOption, Inputs, Outcome
-from personalization.deciding.stages import CHANNEL, GRID, TIMING, VARIANT, draw_many
+from personalization.deciding.stages import CHANNEL, GRID, SEND, TIMING, VARIANT, draw_many
 from personalization.learning.encoding import BIAS, Taken, variant_acts
+from personalization.learning.frequency import Losses
 from personalization.learning.logistic import RewardModel
 from personalization.learning.policy import Policy, decode_policy, encode_policy, fresh_policy
 
@@ -139,3 +140,59 @@ def test_ties_are_explored_evenly() -> None:
     outcomes = draw_many([inputs(seed, exploration=1_000_000, stages=VARIANT) for seed in range(6_000)], lambda m, s: fresh)
     counts = Counter(outcome.chosen.variant for outcome in outcomes if outcome.chosen)
     assert all(count == pytest.approx(2_000, abs=200) for count in counts.values())
+
+
+# -- send or not -----------------------------------------------------------------------------------------------------
+
+
+def burdened(size: float) -> Policy:
+    """People leave by one message in ten from the fourth of a week on; each costs `size`."""
+    rng, model, losses = np.random.default_rng(8), RewardModel(), Losses()
+    loads = rng.integers(0, 8, 2_000)
+    taken = [Taken(ARMS[i % 3], "email", i % 168, load=int(load)) for i, load in enumerate(loads)]
+    model.enter([((BIAS, 256),)] * 2_000, taken, (rng.random(2_000) < 0.3).astype(float).tolist(), [1.0] * 2_000)
+    for load in loads.tolist():
+        losses.sent(load, 1.0)
+        if load >= 4 and rng.random() < 0.1:
+            losses.changed(load, 1.0, 0.0, size)
+    return decode_policy(encode_policy(model, {}, losses.burden({})), 1, "m")
+
+
+DEAR, CHEAP = burdened(20.0), burdened(1e-6)
+ALL = VARIANT | CHANNEL | TIMING | SEND
+
+
+def decided(policy: Policy, load: int, **changes: object) -> list[Outcome]:
+    many = [inputs(seed, load=load, stages=ALL, **changes) for seed in range(2_000)]
+    return draw_many(many, lambda model_id, snapshot_id: policy)
+
+
+def test_a_message_that_costs_more_than_it_brings_is_held_back() -> None:
+    assert all(o.chosen is None and o.suppression == "fatigue" and o.greedy is None for o in decided(DEAR, 6, exploration=0))
+    assert all(o.chosen is not None for o in decided(DEAR, 0, exploration=0))
+    assert all(o.chosen is not None and o.send == 1.0 for o in decided(CHEAP, 6, exploration=0))
+
+
+def test_where_nobody_was_ever_lost_everything_is_sent() -> None:
+    assert all(o.chosen is not None and o.send == 1.0 for o in decided(POLICY, 40, exploration=1_000_000))
+
+
+def test_whether_it_is_sent_happens_as_often_as_is_logged() -> None:
+    at_odds = next(load for load in range(8) if 0.02 < decided(DEAR, load, exploration=1_000_000)[0].send < 0.98)
+    outcomes = decided(DEAR, at_odds, exploration=1_000_000)
+    sent = [o for o in outcomes if o.chosen is not None]
+    held = [o for o in outcomes if o.chosen is None]
+    assert {o.send for o in sent} == {1.0 - held[0].send}
+    assert len(sent) / len(outcomes) == pytest.approx(sent[0].send, abs=0.04)
+
+
+def test_exploration_bounds_sending_what_should_be_held_back() -> None:
+    for load in range(8):
+        outcomes = decided(DEAR, load, exploration=100_000)
+        assert max(o.explored for o in outcomes) <= 0.1 + 1e-9
+        off = sum(o.chosen != o.greedy for o in outcomes) / len(outcomes)
+        assert off == pytest.approx(outcomes[0].explored, abs=0.03)
+
+
+def test_the_baseline_of_a_holdout_is_never_held_back() -> None:
+    assert all(o.chosen is not None and o.send == 1.0 for o in decided(DEAR, 7, forced="baseline"))

@@ -171,3 +171,50 @@ def test_publishing_is_worth_it_only_when_something_changed() -> None:
     assert not model.worth_publishing()
     ledger.exposed([1_001])
     assert not model.worth_publishing()
+
+
+def lost(ledger: CreditLedger) -> tuple[float, float]:
+    """Losses and what they cost."""
+    return sum(ledger.losses.losses), ledger.losses.lost
+
+
+def test_an_unsubscribe_is_a_loss_of_what_the_tenant_says() -> None:
+    ledger = ledger_with(decision())
+    ledger.exposed([1])
+    engage(ledger, "unsubscribed")
+    assert lost(ledger) == (1.0, 5.0)
+    assert sum(ledger.losses.sends) == 1.0
+
+
+def test_a_loss_before_exposure_counts_at_exposure() -> None:
+    ledger = ledger_with(decision())
+    engage(ledger, "unsubscribed")
+    assert lost(ledger) == (0.0, 0.0)
+    ledger.exposed([1])
+    assert lost(ledger) == (1.0, 5.0)
+
+
+def test_a_given_negative_reward_is_a_loss_and_is_not_counted_twice() -> None:
+    ledger = ledger_with(decision())
+    ledger.exposed([1])
+    engage(ledger, "rewarded", value=-20.0)
+    engage(ledger, "unsubscribed")
+    assert lost(ledger) == (1.0, 20.0)
+
+
+def test_who_leaves_after_a_given_reward_is_lost_all_the_same() -> None:
+    ledger = ledger_with(decision())
+    ledger.exposed([1])
+    engage(ledger, "rewarded", value=1.0)
+    engage(ledger, "unsubscribed")
+    assert lost(ledger) == (1.0, 5.0)
+    assert total(ledger) == 1.0
+
+
+def test_a_discarded_decision_takes_its_loss_along() -> None:
+    ledger = ledger_with(decision())
+    ledger.exposed([1])
+    engage(ledger, "unsubscribed")
+    ledger.discarded(1)
+    assert lost(ledger) == (0.0, 0.0)
+    assert sum(ledger.losses.sends) == 0.0
