@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from personalization.reward import OwnReward, RewardSpec
 from personalization.vocabulary import Category
 
 #: The locale a content has when nobody said which; it stands for the request's language.
@@ -23,7 +24,7 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """One version of a template. `channels` empty means the tenant's."""
+    """One version of a template. `channels` empty means the tenant's; `reward` None means the tenant's too."""
 
     tenant_id: str
     template_id: str
@@ -38,3 +39,8 @@ class Template:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     created_at: int = 0
     updated_at: int = 0
+    reward: OwnReward | None = None
+
+    def rewarded(self, tenants: RewardSpec) -> RewardSpec:
+        """How its success is counted, where the tenant counts like this."""
+        return tenants if self.reward is None else self.reward.over(tenants)

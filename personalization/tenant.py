@@ -7,31 +7,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from personalization.clock import DAY, HOUR
+from personalization.clock import DAY
+from personalization.reward import RewardSpec
 from personalization.vocabulary import (
-    Aggregation,
     ConsentDefault,
     LearningMode,
     PolicyMethod,
     ServiceLevel,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RewardSpec:
-    """The tenant's success metric.
-
-    weights   : event type, or "custom:<name>", -> its worth in reward units
-    wait_time : microseconds after the slot's time until the reward is final
-    default   : the reward when nothing weighted happens
-    cost_weight : reward units that one unit of currency spent on a message is worth
-    """
-
-    weights: Mapping[str, float] = field(default_factory=lambda: {"clicked": 1.0, "converted": 5.0, "unsubscribed": -5.0})
-    wait_time: int = 24 * HOUR
-    default: float = 0.0
-    aggregation: Aggregation = Aggregation.FIRST_PER_TYPE
-    cost_weight: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

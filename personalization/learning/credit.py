@@ -14,61 +14,13 @@ from typing import Any
 
 import msgspec
 
-from personalization.learning.encoding import Feature, Taken
+from personalization.learning.earning import OpenDecision, earned
+from personalization.learning.experience import ModelState
 from personalization.learning.frequency import Losses
-from personalization.learning.logistic import RewardModel
-from personalization.tenant import RewardSpec
-from personalization.vocabulary import Aggregation, EventType
+from personalization.reward import RewardSpec
 
 #: Decisions of one user that count in full; the n-th after that counts (FULL / n)^2, so all together stay bounded.
 FULL = 100
-#: A single reward beyond this is cut to it.
-REWARD_LIMIT = 1_000.0
-#: Events that say a person was lost, or nearly.
-_GUARDRAILS = frozenset({EventType.UNSUBSCRIBED, EventType.COMPLAINED})
-#: Publish once this share of a model's weight is new.
-_CHANGED_SHARE = 0.01
-
-
-class OpenDecision(msgspec.Struct, array_like=True, gc=False):
-    """A decision that may still learn. Times in microseconds; seen: event types so far; curvature, block: as its model said
-    when it came in."""
-
-    seq: int
-    decision_id: str
-    model_id: str
-    user_ref: bytes | None
-    context: tuple[Feature, ...]
-    action: Taken
-    slot_at: int
-    matures_at: int
-    config_version: int
-    active: bool = True
-    exposed: bool = False
-    final: bool = False
-    weight: float = 0.0
-    curvature: float = 0.0
-    block: int = 0
-    reward: float = 0.0
-    loss: float = 0.0
-    earned: dict[str, float] = msgspec.field(default_factory=dict)
-    seen: tuple[str, ...] = ()
-
-
-@dataclass
-class ModelState:
-    """rewards: what was earned; counts of decisions by event type; changed: weight learned since the last publication.
-
-    harm : variant -> losses and sends
-    """
-
-    rewards: RewardModel = field(default_factory=RewardModel)
-    counts: dict[str, float] = field(default_factory=dict)
-    changed: float = 0.0
-    harm: dict[int, list[float]] = field(default_factory=dict)
-
-    def worth_publishing(self) -> bool:
-        return self.changed > 0.0 and self.changed >= _CHANGED_SHARE * self.rewards.weight
 
 
 @dataclass
@@ -99,15 +51,10 @@ class CreditLedger:
             return
         del self.by_id[decision.decision_id]
         if decision.exposed:
-            model = self._model(decision)
-            model.rewards.leave(
-                decision.context, decision.action, decision.reward, decision.weight, decision.curvature, decision.block
-            )
             self._lost(decision, 0.0)
-            self._sent(model, decision, -decision.weight)
-            for kind in ("exposed", *decision.seen):
-                model.counts[kind] -= decision.weight
-            model.changed += decision.weight
+            self._model(decision).left(decision)
+            self.losses.sent(decision.action.load, -decision.weight)
+            self._forget(decision.user_ref)
 
     def exposed(self, seqs: Iterable[int]) -> None:
         """The decisions of one `exposed` row enter, those of a model together."""
@@ -118,44 +65,26 @@ class CreditLedger:
                 decision.exposed, decision.weight = True, self._weight(decision.user_ref)
                 entering[decision.model_id].append(decision)
         for decisions in entering.values():
-            self._enter(self._model(decisions[0]), decisions)
+            self._model(decisions[0]).entered(decisions)
+            for decision in decisions:
+                self.losses.sent(decision.action.load, decision.weight)
+                self._lost(decision, decision.lost)
 
-    def _enter(self, model: ModelState, decisions: Sequence[OpenDecision]) -> None:
-        came_in = model.rewards.enter(
-            [d.context for d in decisions],
-            [d.action for d in decisions],
-            [d.reward for d in decisions],
-            [d.weight for d in decisions],
-        )
-        for decision, curvature, block in zip(decisions, *came_in, strict=True):
-            decision.curvature, decision.block = curvature, block
-            self._sent(model, decision, decision.weight)
-            loss, decision.loss = max(decision.loss, -decision.reward, 0.0), 0.0
-            self._lost(decision, loss)
-            for kind in ("exposed", *decision.seen):
-                model.counts[kind] = model.counts.get(kind, 0.0) + decision.weight
-        model.changed += sum([decision.weight for decision in decisions])
+    def engaged(
+        self, decision_id: str, type_: str, key: str, value: float | None, spec: RewardSpec, at: int = 0
+    ) -> OpenDecision | None:
+        """An event that cites an open decision: its reward changes as `spec` counts it, or is final when given.
 
-    def engaged(self, decision_id: str, type_: str, key: str, value: float | None, spec: RewardSpec) -> OpenDecision | None:
-        """An event that cites an open decision: its reward changes by the tenant's weights, or is final when given."""
+        value : of a given reward, or an amount in the tenant's currency     at : when it happened
+        """
         decision = self.open.get(self.by_id.get(decision_id, -1))
         if decision is None:
             return None
-        if decision.final:
-            if type_ in _GUARDRAILS:
-                self._lost(decision, max(decision.loss, -spec.weights.get(key, 0.0)))
-            return None
-        if type_ == EventType.REWARDED:
-            decision.final = True
-            self._reward(decision, value or 0.0)
-        elif key in spec.weights:
-            decision.earned[key] = _aggregated(decision.earned.get(key), spec.weights[key], spec.aggregation)
-            self._reward(decision, _total(decision.earned, spec.aggregation))
+        self._reward(decision, earned(decision, type_, key, value, spec, at))
         if type_ not in decision.seen:
             decision.seen = (*decision.seen, type_)
             if decision.exposed:
-                model = self._model(decision)
-                model.counts[type_] = model.counts.get(type_, 0.0) + decision.weight
+                self._model(decision).count(decision, type_, decision.weight)
         return decision
 
     def matured(self, seqs: Iterable[int]) -> None:
@@ -171,25 +100,18 @@ class CreditLedger:
             self.models[model_id].rewards.settle(blocks)
 
     def _reward(self, decision: OpenDecision, reward: float) -> None:
-        reward = max(-REWARD_LIMIT, min(REWARD_LIMIT, reward))
         if decision.exposed and reward != decision.reward:
-            model = self._model(decision)
-            model.rewards.correct(decision.context, decision.action, decision.reward, reward, decision.weight, decision.block)
-            model.changed += decision.weight
-        self._lost(decision, max(-reward, 0.0))
+            self._model(decision).corrected(decision, reward)
         decision.reward = reward
-
-    def _sent(self, model: ModelState, decision: OpenDecision, weight: float) -> None:
-        self.losses.sent(decision.action.load, weight)
-        model.harm.setdefault(decision.action.variant[0], [0.0, 0.0])[1] += weight
+        if decision.exposed:
+            self._lost(decision, decision.lost)
 
     def _lost(self, decision: OpenDecision, loss: float) -> None:
-        """What a decision cost, once it was exposed; before, it is kept until then."""
-        if decision.exposed and loss != decision.loss:
+        """What an exposed decision cost turns out to be this."""
+        if loss != decision.loss:
             self.losses.changed(decision.action.load, decision.weight, decision.loss, loss)
-            harm = self._model(decision).harm[decision.action.variant[0]]
-            harm[0] += decision.weight * ((loss > 0.0) - (decision.loss > 0.0))
-        decision.loss = loss
+            self._model(decision).lost(decision, loss)
+            decision.loss = loss
 
     def _model(self, decision: OpenDecision) -> ModelState:
         return self.models.setdefault(decision.model_id, ModelState())
@@ -199,6 +121,13 @@ class CreditLedger:
             return 1.0
         n = self.influence[user_ref] = self.influence.get(user_ref, 0) + 1
         return 1.0 if n <= FULL else (FULL / n) ** 2
+
+    def _forget(self, user_ref: bytes | None) -> None:
+        """One decision less of this user; the weights of the others stay what they were."""
+        if user_ref is not None:
+            self.influence[user_ref] -= 1
+            if not self.influence[user_ref]:
+                del self.influence[user_ref]
 
     # -- keeping ------------------------------------------------------------------------------------------------------
 
@@ -214,9 +143,7 @@ class CreditLedger:
             seq=packed.seq,
             open={decision.seq: decision for decision in packed.open},
             by_id={decision.decision_id: decision.seq for decision in packed.open},
-            models={
-                name: ModelState(RewardModel.unpack(s), dict(n), changed, dict(harm)) for name, s, n, changed, harm in packed.models
-            },
+            models={name: ModelState.unpack(model) for name, model in packed.models},
             losses=Losses.unpack(packed.losses),
             influence=dict(packed.influence),
         )
@@ -226,10 +153,7 @@ class CreditLedger:
         return blake2b(self._packed({}), digest_size=16).hexdigest()
 
     def _packed(self, changed: Mapping[str, float]) -> bytes:
-        models = [
-            (name, m.rewards.pack(), sorted(m.counts.items()), changed.get(name, 0.0), sorted(m.harm.items()))
-            for name, m in sorted(self.models.items())
-        ]
+        models = [(name, model.pack(changed.get(name, 0.0))) for name, model in sorted(self.models.items())]
         return msgspec.msgpack.encode(
             _Packed(self.seq, list(self.open.values()), models, self.losses.pack(), sorted(self.influence.items()))
         )
@@ -240,20 +164,6 @@ class _Packed(msgspec.Struct, array_like=True):
 
     seq: int
     open: list[OpenDecision]
-    models: Sequence[tuple[str, Sequence[Any], list[tuple[str, float]], float, list[tuple[int, list[float]]]]]
+    models: Sequence[tuple[str, Sequence[Any]]]
     losses: Sequence[Any]
     influence: list[tuple[bytes, int]]
-
-
-def opening_reward(spec: RewardSpec) -> float:
-    return max(-REWARD_LIMIT, min(REWARD_LIMIT, spec.default))
-
-
-def _aggregated(earned: float | None, weight: float, aggregation: Aggregation) -> float:
-    if earned is None or aggregation is not Aggregation.SUM:
-        return weight
-    return earned + weight
-
-
-def _total(earned: Mapping[str, float], aggregation: Aggregation) -> float:
-    return max(earned.values()) if aggregation is Aggregation.MAX else sum(earned.values())

@@ -11,9 +11,10 @@ from personalization.content.locales import canonical_language
 from personalization.errors import Conflict, Invalid
 from personalization.operations.merging import merged
 from personalization.operations.profiles import quiet_document, quiet_hours
+from personalization.operations.rewarding import reward_document, reward_of
 from personalization.storage.base import Storage
-from personalization.tenant import ChannelSpec, FrequencyCap, RewardSpec, TenantConfig
-from personalization.vocabulary import Aggregation, ConsentDefault, LearningMode, PolicyMethod, ServiceLevel
+from personalization.tenant import ChannelSpec, FrequencyCap, TenantConfig
+from personalization.vocabulary import ConsentDefault, LearningMode, PolicyMethod, ServiceLevel
 
 _TRIES = 10
 _PLAIN = ("exploration", "holdout", "holdout_no_send", "min_quality_score", "currency")
@@ -53,13 +54,7 @@ def config_document(config: TenantConfig) -> dict[str, Any]:
         "default_language": config.default_language,
         "timezone": config.timezone,
         "consent_default": config.consent_default,
-        "reward": {
-            "weights": dict(config.reward.weights),
-            "wait_time": duration(config.reward.wait_time),
-            "default": config.reward.default,
-            "aggregation": config.reward.aggregation,
-            "cost_weight": config.reward.cost_weight,
-        },
+        "reward": reward_document(config.reward),
         "frequency_caps": [{**asdict(cap), "period": duration(cap.period)} for cap in config.frequency_caps],
         "quiet_hours": None if config.quiet_hours is None else quiet_document(config.quiet_hours),
         "channels": {name: asdict(spec) for name, spec in config.channels.items()},
@@ -69,7 +64,6 @@ def config_document(config: TenantConfig) -> dict[str, Any]:
 def config_of(document: Mapping[str, Any], version: int = 0) -> TenantConfig:
     """The configuration a document describes; what it leaves out has its default. Raises Invalid."""
     default = TenantConfig()
-    reward = document.get("reward") or {}
     config = replace(
         default,
         version=version,
@@ -80,13 +74,7 @@ def config_of(document: Mapping[str, Any], version: int = 0) -> TenantConfig:
         **{name: document[name] for name in _PLAIN if name in document},
         default_language=_language(document.get("default_language", default.default_language)),
         timezone=_timezone(document.get("timezone", default.timezone)),
-        reward=RewardSpec(
-            weights=dict(reward.get("weights", default.reward.weights)),
-            wait_time=length_of(reward["wait_time"]) if "wait_time" in reward else default.reward.wait_time,
-            default=float(reward.get("default", default.reward.default)),
-            aggregation=Aggregation(reward.get("aggregation", default.reward.aggregation)),
-            cost_weight=float(reward.get("cost_weight", default.reward.cost_weight)),
-        ),
+        reward=reward_of(document.get("reward") or {}),
         frequency_caps=tuple(
             FrequencyCap(**{**cap, "period": length_of(cap["period"])}) for cap in document.get("frequency_caps", ())
         ),

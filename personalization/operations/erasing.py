@@ -10,11 +10,13 @@ from itertools import groupby
 from typing import Any
 
 from personalization.clock import Clock, rfc3339
-from personalization.learning.credit import CreditLedger, ModelState
+from personalization.learning.credit import CreditLedger
+from personalization.learning.experience import ModelState
 from personalization.learning.policy import decode_policy, encode_policy
 from personalization.models.registry import PolicyBook
 from personalization.operations.learner import Learner, apply
 from personalization.operations.projector import PAGE, Pages, Projector
+from personalization.operations.rewarding import MetricOf, metrics
 from personalization.storage.base import Erasure, Storage
 from personalization.version import VERSION
 
@@ -76,7 +78,7 @@ class Eraser:
         ids = {erasure.erasure_id for erasure in pending}
         erasures = [erasure for erasure in self._storage.privacy.pending() if erasure.erasure_id in ids]
         taught = any(erasure.swept.get("decisions", 0) + erasure.swept.get("cited", 0) for erasure in erasures)
-        return _Batch(tenant_id, erasures, CreditLedger() if taught else None)
+        return _Batch(tenant_id, erasures, CreditLedger() if taught else None, metrics(self._storage, tenant_id))
 
     def _relearn(self, batch: _Batch) -> int:
         if batch.relearned is None:
@@ -85,7 +87,7 @@ class Eraser:
         for _ in range(_PAGES_A_LOOK):
             page = self._storage.log.read(batch.tenant_id, ledger.seq, min(PAGE, live.seq - ledger.seq))
             for row in page:
-                apply(ledger, row, lambda version: self._storage.tenants.config(batch.tenant_id, version).reward)
+                apply(ledger, row, batch.metric_of)
             rows += len(page)
             if ledger.seq >= live.seq:
                 self._adopt(batch, live, ledger)
@@ -141,6 +143,7 @@ class _Batch:
     tenant_id: str
     erasures: list[Erasure]
     relearned: CreditLedger | None
+    metric_of: MetricOf
 
 
 def sweep(storage: Storage, erasure: Erasure) -> None:

@@ -16,14 +16,16 @@ import numpy as np
 
 from personalization.deciding.record import Candidate, decode_record
 from personalization.errors import SupportThin
-from personalization.learning.credit import CreditLedger, OpenDecision
+from personalization.learning.credit import CreditLedger
 from personalization.learning.crossfit import cross_fitted, design, folds_of
+from personalization.learning.earning import OpenDecision
 from personalization.learning.encoding import Feature
 from personalization.learning.evaluation import Array, ChoiceLog, Estimate, dr, on_policy
 from personalization.learning.policy import Policy, decode_policy, encode_policy
 from personalization.messages import LogEntry
 from personalization.operations.learner import apply
 from personalization.operations.projector import PAGE
+from personalization.operations.rewarding import metrics
 from personalization.profile import DECIDED
 from personalization.storage.base import Storage
 from personalization.vocabulary import LogType, Mode
@@ -153,9 +155,10 @@ def _policy(ledger: CreditLedger, model_id: str) -> Policy:
 
 def _read(storage: Storage, tenant_id: str, ledger: CreditLedger, until: int, step: Step) -> Iterator[LogEntry]:
     """Every row up to `until`, the ledger being brought up to it before it is handed out."""
+    metric_of = metrics(storage, tenant_id)
     while ledger.seq < until and (page := storage.log.read(tenant_id, ledger.seq, PAGE)):
         for entry in page:
-            apply(ledger, entry, lambda version: storage.tenants.config(tenant_id, version).reward)
+            apply(ledger, entry, metric_of)
             yield entry
         step(min(ledger.seq, until), until)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -10,15 +10,16 @@ from personalization import telemetry
 from personalization.clock import DAY, SECOND, Clock
 from personalization.deciding.document import slot_at
 from personalization.deciding.record import Inputs, Triple, decode_record
-from personalization.learning.credit import CreditLedger, OpenDecision, opening_reward
+from personalization.learning.credit import CreditLedger
+from personalization.learning.earning import OpenDecision, opening_reward
 from personalization.learning.encoding import Taken, signed
 from personalization.learning.policy import encode_policy
 from personalization.messages import LogEntry
 from personalization.models.registry import PolicyBook
 from personalization.operations.projector import Pages
+from personalization.operations.rewarding import MetricOf, metrics
 from personalization.profile import DECIDED
 from personalization.storage.base import Mark, Storage
-from personalization.tenant import RewardSpec
 from personalization.vocabulary import EventType, LogType
 
 LEARNER = "learner"
@@ -60,9 +61,8 @@ class Learner:
     def _advance(self, tenant_id: str, kept: _Kept) -> tuple[int, int]:
         """How many rows were applied, and how many appended because they were due."""
         rows = self._pages.read(tenant_id, kept.ledger.seq)
-        reward_of = self._reward_of(tenant_id)
         for row in rows:
-            apply(kept.ledger, row, reward_of)
+            apply(kept.ledger, row, kept.metric_of)
         self._rows.inc(len(rows))
         marks = self._due(kept, rows)
         if marks:
@@ -81,9 +81,10 @@ class Learner:
     def adopt(self, tenant_id: str, ledger: CreditLedger) -> None:
         """Go on from this ledger, which was learned anew from the same rows, and keep it at once."""
         before = self._kept(tenant_id)
-        kept = _Kept(ledger, saved=-1, save_at=0, published_at=before.published_at, pruned_at=before.pruned_at)
-        self._ledgers[tenant_id] = kept
-        self._save(tenant_id, kept)
+        self._ledgers[tenant_id] = _Kept(
+            ledger, before.metric_of, saved=-1, save_at=0, published_at=before.published_at, pruned_at=before.pruned_at
+        )
+        self._save(tenant_id, self._ledgers[tenant_id])
 
     def ledger(self, tenant_id: str) -> CreditLedger:
         return self._kept(tenant_id).ledger
@@ -92,11 +93,10 @@ class Learner:
         if tenant_id not in self._ledgers:
             known = self._storage.checkpoints.load(tenant_id, LEARNER)
             ledger = CreditLedger.unpack(known[1]) if known else CreditLedger()
-            self._ledgers[tenant_id] = _Kept(ledger, saved=ledger.seq, save_at=self._clock.now() + self._checkpoint_every)
+            self._ledgers[tenant_id] = _Kept(
+                ledger, metrics(self._storage, tenant_id), saved=ledger.seq, save_at=self._clock.now() + self._checkpoint_every
+            )
         return self._ledgers[tenant_id]
-
-    def _reward_of(self, tenant_id: str) -> Callable[[int], RewardSpec]:
-        return lambda version: self._storage.tenants.config(tenant_id, version).reward
 
     def _due(self, kept: _Kept, rows: Iterable[LogEntry]) -> list[Mark]:
         """Exposures whose slot has come or that an event cited, and rewards whose wait is over."""
@@ -137,6 +137,7 @@ class _Kept:
     """A ledger and what the clock is waited for: not part of what is learned, made again from the ledger."""
 
     ledger: CreditLedger
+    metric_of: MetricOf
     saved: int
     save_at: int
     published_at: dict[str, int] = field(default_factory=dict)
@@ -192,17 +193,18 @@ def _popped(heap: list[tuple[int, int]], now: int) -> list[int]:
     return taken
 
 
-def apply(ledger: CreditLedger, row: LogEntry, reward_of: Callable[[int], RewardSpec]) -> None:
-    """The ledger once this row is known. reward_of: config version -> how rewards were counted then."""
+def apply(ledger: CreditLedger, row: LogEntry, metric_of: MetricOf) -> None:
+    """The ledger once this row is known. metric_of: how rewards were counted when a decision was made."""
     ledger.seq = row.seq
     if row.type == DECIDED:
-        decision = opened(row, reward_of)
+        decision = opened(row, metric_of)
         if decision is not None:
             ledger.decided(decision)
     elif row.type in _ENGAGEMENT and row.decision_id is not None:
         found = ledger.open.get(ledger.by_id.get(row.decision_id, -1))
         if found is not None:
-            ledger.engaged(row.decision_id, row.type, row.reward_key, row.value, reward_of(found.config_version))
+            metric = metric_of(found.config_version, found.template)
+            ledger.engaged(row.decision_id, row.type, row.reward_key, _value(row, metric.currency), metric.reward, row.at)
     elif row.body is None:
         return
     elif row.type == LogType.EXPOSED:
@@ -228,7 +230,13 @@ def taken(inputs: Inputs, chosen: Triple) -> Taken:
     )
 
 
-def opened(row: LogEntry, reward_of: Callable[[int], RewardSpec]) -> OpenDecision | None:
+def _value(row: LogEntry, currency: str) -> float | None:
+    """A given reward, or an amount where it is one in this currency."""
+    counts = row.type == EventType.REWARDED or row.currency in (None, currency)
+    return row.value if counts else None
+
+
+def opened(row: LogEntry, metric_of: MetricOf) -> OpenDecision | None:
     """What the learner keeps of a decision; None for one that may not be learned from."""
     if row.channel is None or row.record is None or row.decision_id is None:
         return None
@@ -236,7 +244,8 @@ def opened(row: LogEntry, reward_of: Callable[[int], RewardSpec]) -> OpenDecisio
     chosen = record.outcome.chosen
     if not record.trains or chosen is None:
         return None
-    spec = reward_of(record.config_version)
+    template = None if record.template_id is None else (record.template_id, record.template_version or 0)
+    spec = metric_of(record.config_version, template).reward
     at = slot_at(record.inputs, chosen)
     return OpenDecision(
         seq=row.seq,
@@ -250,4 +259,5 @@ def opened(row: LogEntry, reward_of: Callable[[int], RewardSpec]) -> OpenDecisio
         config_version=record.config_version,
         active=row.active,
         reward=opening_reward(spec),
+        template=template,
     )

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from personalization.learning.credit import CreditLedger
 from personalization.operations.learner import LEARNER, apply
 from personalization.operations.projector import PAGE, PROJECTOR, project
+from personalization.operations.rewarding import metrics
 from personalization.profile import Patterns, PersonalizationProfile
 from personalization.storage.base import Storage
 
@@ -34,14 +35,14 @@ def rebuild(storage: Storage, tenant_id: str, progress: Callable[[int, int], Non
     learned = storage.checkpoints.load(tenant_id, LEARNER)
     until, ledger_until = (projected[0] if projected else 0), (learned[0] if learned else 0)
     live = _profiles_hash(storage, tenant_id), (CreditLedger.unpack(learned[1]) if learned else CreditLedger()).digest()
-    ledger, profiles = CreditLedger(), _blank(storage, tenant_id)
+    ledger, profiles, metric_of = CreditLedger(), _blank(storage, tenant_id), metrics(storage, tenant_id)
     at, last = 0, max(until, ledger_until)
     while at < last:
         rows = storage.log.read(tenant_id, at, PAGE)
         profiles = project(profiles, [row for row in rows if row.seq <= until])
         for row in rows:
             if row.seq <= ledger_until:
-                apply(ledger, row, lambda version: storage.tenants.config(tenant_id, version).reward)
+                apply(ledger, row, metric_of)
         at = rows[-1].seq
         progress(min(at, last), last)
     return RebuildCheck(until, _combined(*live), _combined(_patterns_hash(profiles.values()), ledger.digest()))

@@ -14,6 +14,7 @@ from personalization.errors import Invalid, MissingVariables, NotFound, Renderin
 from personalization.operations.configuration import Configuration
 from personalization.operations.paging import key_of, number_of, page
 from personalization.operations.profiles import Profiles
+from personalization.operations.rewarding import own_reward, own_reward_document
 from personalization.storage.base import Storage
 from personalization.template import Template, Variant
 from personalization.vocabulary import Category
@@ -126,6 +127,7 @@ class Templates:
             topics=tuple(document.get("topics") or ()),
             metadata=dict(document.get("metadata") or {}),
             updated_at=self._clock.now(),
+            reward=own_reward(document["reward"]) if document.get("reward") else None,
         )
 
 
@@ -165,6 +167,7 @@ def template_document(template: Template) -> Document:
             }
             for variant in template.variants
         ],
+        "reward": own_reward_document(template.reward),
         "metadata": dict(template.metadata),
         "created_at": rfc3339(template.created_at),
         "updated_at": rfc3339(template.updated_at),

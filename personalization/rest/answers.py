@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from personalization.rest.schemas import CapBody, ConsentBody, Probability, QuietHoursBody
+from personalization.rest.schemas import CapBody, ConsentBody, Probability, QuietHoursBody, RewardPatch
 from personalization.vocabulary import (
     Action,
     Aggregation,
@@ -235,6 +235,7 @@ class TemplateDocument(Struct):
     topics: list[str]
     baseline_variant_id: str
     variants: list[VariantDocument]
+    reward: Annotated[RewardPatch, Meta(description="What the template says of it; all else is the tenant's")] | None
     metadata: dict[str, Any]
     created_at: Time
     updated_at: Time
@@ -454,12 +455,18 @@ class ApiKeyPage(Struct):
     next_cursor: str | None
 
 
+class ByValueDocument(Struct):
+    per_value: float
+    weight: float
+
+
 class RewardDocument(Struct):
-    weights: dict[str, float]
+    weights: dict[str, float | ByValueDocument]
     wait_time: str
     default: float
     aggregation: Aggregation
     cost_weight: Annotated[float, Meta(description="reward units that a unit of currency spent on a message is worth")]
+    guardrails: Annotated[dict[str, Probability], Meta(description="event type -> highest acceptable rate of them a send")]
 
 
 class ChannelDocument(Struct):

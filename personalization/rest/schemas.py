@@ -16,6 +16,7 @@ from msgspec import Meta, Struct, field
 
 from personalization.clock import DAY, from_datetime, length_of, zone
 from personalization.errors import Invalid
+from personalization.reward import HARMS
 from personalization.sent import REMEMBERED
 from personalization.vocabulary import (
     Aggregation,
@@ -328,6 +329,52 @@ class Preferences(Profile):
 DECLARED_SECTIONS = ProfilePatch.__struct_fields__
 
 
+# -- rewards
+
+
+class ByValueBody(Body):
+    """weight + per_value * the event's value, when that is in the tenant's currency; the weight alone otherwise."""
+
+    per_value: float | None = None
+    weight: float | None = None
+
+
+class RewardPatch(Body):
+    """A success metric. What is left out stays, or in a template is the tenant's; a weight or guardrail of null goes."""
+
+    weights: (
+        Annotated[
+            dict[str, float | ByValueBody | None],
+            Meta(description="event type or custom:<name> -> reward", examples=[{"clicked": 1, "converted": {"per_value": 0.1}}]),
+        ]
+        | None
+    ) = None
+    wait_time: Duration | None = None
+    default: float | None = None
+    aggregation: Aggregation | None = None
+    cost_weight: Amount | None = None
+    guardrails: (
+        Annotated[
+            dict[str, Probability | None],
+            Meta(
+                description="unsubscribed, complained, bounced or dismissed -> highest acceptable rate of them a send; variants "
+                "above it with a probability of 0.95 are not chosen any more",
+                examples=[{"unsubscribed": 0.01, "complained": 0.001}],
+            ),
+        ]
+        | None
+    ) = None
+
+    def __post_init__(self) -> None:
+        _expect_duration("wait_time", self.wait_time)
+        for key in self.weights or ():
+            if key not in _EVENT_TYPES and not (key.startswith("custom:") and key[7:].isprintable() and 7 < len(key) <= 135):
+                _refuse("weights", f"{key[:64]!r} is neither an event type nor custom:<name>")
+        for key in self.guardrails or ():
+            if key not in HARMS:
+                _refuse("guardrails", f"{key[:64]!r} is none of {', '.join(HARMS)}")
+
+
 # -- templates
 
 
@@ -351,6 +398,9 @@ class TemplateBody(Body):
     default_language: Language | None = None
     topics: Annotated[list[Name], Meta(max_length=200)] = field(default_factory=list)
     baseline_variant_id: Id | None = None
+    reward: Annotated[RewardPatch, Meta(description="How this message's success is counted, where not as the tenant's")] | None = (
+        None
+    )
     metadata: dict[str, Any] = field(default_factory=dict)
 
     version: int | None = None
@@ -427,20 +477,6 @@ class ConsentBody(Body):
 
     user_id: Id | None = None
     history: list[Any] | None = None
-
-
-class RewardPatch(Body):
-    weights: dict[str, float | None] | None = None
-    wait_time: Duration | None = None
-    default: float | None = None
-    aggregation: Aggregation | None = None
-    cost_weight: Amount | None = None
-
-    def __post_init__(self) -> None:
-        _expect_duration("wait_time", self.wait_time)
-        for key in self.weights or ():
-            if key not in _EVENT_TYPES and not (key.startswith("custom:") and key[7:].isprintable() and 7 < len(key) <= 135):
-                _refuse("weights", f"{key[:64]!r} is neither an event type nor custom:<name>")
 
 
 class CapBody(Body):

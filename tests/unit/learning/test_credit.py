@@ -1,8 +1,9 @@
 import pytest
 
-from personalization.learning.credit import FULL, CreditLedger, OpenDecision
+from personalization.learning.credit import FULL, CreditLedger
+from personalization.learning.earning import OpenDecision
 from personalization.learning.encoding import BIAS, Taken, variant_acts
-from personalization.tenant import RewardSpec
+from personalization.reward import RewardSpec
 from personalization.vocabulary import Aggregation
 
 SPEC = RewardSpec(weights={"clicked": 1.0, "converted": 5.0, "unsubscribed": -5.0, "custom:cart": 2.0})

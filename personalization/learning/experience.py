@@ -1,0 +1,80 @@
+"""What one model has seen: rewards, how often which events followed, and how often people were lost, by variant too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from personalization.learning.earning import OpenDecision
+from personalization.learning.logistic import RewardModel
+
+#: Publish once this share of a model's weight is new.
+_CHANGED_SHARE = 0.01
+#: What a decision counts as once it is exposed.
+EXPOSED = "exposed"
+
+Counts = dict[str, float]
+
+
+@dataclass
+class ModelState:
+    """rewards: what was earned; counts of decisions by event type; changed: weight learned since the last publication.
+
+    variants : variant -> its own counts      harm : variant -> losses and sends
+    """
+
+    rewards: RewardModel = field(default_factory=RewardModel)
+    counts: Counts = field(default_factory=dict)
+    changed: float = 0.0
+    harm: dict[int, list[float]] = field(default_factory=dict)
+    variants: dict[int, Counts] = field(default_factory=dict)
+
+    def worth_publishing(self) -> bool:
+        return self.changed > 0.0 and self.changed >= _CHANGED_SHARE * self.rewards.weight
+
+    def entered(self, decisions: Sequence[OpenDecision]) -> None:
+        """Each is told the curvature and the block it came in with."""
+        came_in = self.rewards.enter(
+            [d.context for d in decisions],
+            [d.action for d in decisions],
+            [d.reward for d in decisions],
+            [d.weight for d in decisions],
+        )
+        for decision, curvature, block in zip(decisions, *came_in, strict=True):
+            decision.curvature, decision.block = curvature, block
+            self._sent(decision, decision.weight)
+            self.changed += decision.weight
+
+    def left(self, decision: OpenDecision) -> None:
+        """As if it had never been; its loss was taken back before."""
+        self.rewards.leave(decision.context, decision.action, decision.reward, decision.weight, decision.curvature, decision.block)
+        self._sent(decision, -decision.weight)
+        self.changed += decision.weight
+
+    def corrected(self, decision: OpenDecision, reward: float) -> None:
+        self.rewards.correct(decision.context, decision.action, decision.reward, reward, decision.weight, decision.block)
+        self.changed += decision.weight
+
+    def count(self, decision: OpenDecision, kind: str, weight: float) -> None:
+        for counts in (self.counts, self.variants.setdefault(decision.variant, {})):
+            counts[kind] = counts.get(kind, 0.0) + weight
+
+    def lost(self, decision: OpenDecision, loss: float) -> None:
+        """A loss where there was none, or none where there was one."""
+        self.harm[decision.variant][0] += decision.weight * ((loss > 0.0) - (decision.loss > 0.0))
+
+    def _sent(self, decision: OpenDecision, weight: float) -> None:
+        self.harm.setdefault(decision.variant, [0.0, 0.0])[1] += weight
+        for kind in (EXPOSED, *decision.seen):
+            self.count(decision, kind, weight)
+
+    def pack(self, changed: float) -> tuple[Any, ...]:
+        variants = [(variant, sorted(counts.items())) for variant, counts in sorted(self.variants.items())]
+        return self.rewards.pack(), sorted(self.counts.items()), changed, sorted(self.harm.items()), variants
+
+    @classmethod
+    def unpack(cls, packed: Sequence[Any]) -> ModelState:
+        rewards, counts, changed, harm, variants = packed
+        own: Mapping[int, Counts] = {variant: dict(found) for variant, found in variants}
+        return cls(RewardModel.unpack(rewards), dict(counts), changed, dict(harm), dict(own))
