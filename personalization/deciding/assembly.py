@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from personalization.deciding.feasible import Prepared, Question, caps_of
 from personalization.deciding.forecast import Forecast, forecast, shares_of
+from personalization.deciding.guarding import LEAST_BAD, guarded
 from personalization.deciding.record import FORMAT, Outcome, Record
 from personalization.deciding.stages import PolicyOf, draw_many
 from personalization.errors import MissingVariables, RenderingFailed
@@ -120,6 +121,7 @@ def record_of(question: Question, decided: Decided, policy_of: PolicyOf, millise
     prepared, request = decided.prepared, question.request
     can = question.capabilities.forecast
     shares = _shares(policy_of(question.model_id, question.snapshot_id)) if can else shares_of({})
+    harmful = guarded(prepared.inputs, decided.outcome, policy_of)
     return Record(
         format=FORMAT,
         code=CODE,
@@ -135,7 +137,7 @@ def record_of(question: Question, decided: Decided, policy_of: PolicyOf, millise
         zone=prepared.zone.key,
         forecast=forecast(shares, question.profile if can else None, question.now),
         strategies=prepared.strategies,
-        recommendations=prepared.recommendations,
+        recommendations=(*prepared.recommendations, *([LEAST_BAD] if any(one.admitted for one in harmful) else [])),
         constraints=prepared.constraints,
         fallback=decided.fallback,
         known=question.profile is not None and question.profile.declared,
@@ -143,6 +145,7 @@ def record_of(question: Question, decided: Decided, policy_of: PolicyOf, millise
         explain=request.explain,
         cache_hit=question.cache_hit,
         milliseconds=milliseconds,
+        guarded=harmful,
     )
 
 

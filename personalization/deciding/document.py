@@ -7,6 +7,7 @@ from typing import Any
 
 from personalization.clock import rfc3339, zone
 from personalization.deciding.explanation import explanation, triple_document
+from personalization.deciding.guarding import LEAST_BAD
 from personalization.deciding.record import MILLE, Inputs, Outcome, Record, Triple
 from personalization.deciding.slots import slot_time
 from personalization.deciding.stages import PolicyOf, bits
@@ -18,6 +19,7 @@ _SENTENCES = {
     "no_timezone": "Set the profile's timezone, so that hours are the person's own.",
     "no_language": "Set the profile's language, so that the right words are chosen.",
     "one_variant": "Add a second variant, so that there is something to learn.",
+    LEAST_BAD: "Every variant is over one of its guardrails; the least harmful went out: write another one.",
     "quality_below": "No variant reached min_quality_score, so the baseline was returned: fill variables, shorten or translate.",
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from personalization.clock import rfc3339, zone
+from personalization.deciding.guarding import guardrail_documents
 from personalization.deciding.record import Record, Triple
 from personalization.deciding.slots import slot_time
 from personalization.deciding.stages import VARIANT, PolicyOf
@@ -27,7 +28,8 @@ def explanation(record: Record, policy_of: PolicyOf, names: Mapping[int, str]) -
         "constraints": [
             {"name": c.name, "channel": c.subject, "binding": c.binding, "retry_at": _when(record, c.retry_at)}
             for c in record.constraints
-        ],
+        ]
+        + guardrail_documents(record),
         "counterfactuals": _counterfactuals(record),
     }
 

@@ -99,6 +99,7 @@ def prepare(question: Question) -> Prepared:
         forced="baseline" if terms.held_back else "",
         refusal=refusal,
         retry_at=retry_at,
+        guardrails=question.plan.guardrails if terms.stages & VARIANT and refusal is None else (),
     )
     return Prepared(
         inputs=inputs,
@@ -220,7 +221,7 @@ def _channels(question: Question, place: ZoneInfo, slots: Slots, sync: Sync, fou
         if capped:
             found.append(capped)
         if mask:
-            cost = round(question.config.channel(name).cost * question.config.reward.cost_weight * MILLE)
+            cost = round(question.config.channel(name).cost * question.plan.cost_weight * MILLE)
             arrives = delivery(profile, name, question.now) if question.capabilities.channel_choice else 1.0
             options.append(ChannelOption(name, preference, slot_mask(mask), cost, round(arrives * MILLE)))
     return options

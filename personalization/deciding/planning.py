@@ -65,6 +65,7 @@ class Plan:
 
     model_id : whose experience the variants share
     original : the baseline as it was written, in the locale chosen for this language
+    cost_weight, guardrails : as in the reward of this message, see RewardSpec
     """
 
     model_id: str
@@ -76,6 +77,8 @@ class Plan:
     baseline_variant_id: str
     original: Mapping[str, str]
     variants: tuple[PlannedVariant, ...]
+    cost_weight: float
+    guardrails: tuple[tuple[str, float], ...]
     _variables: tuple[Segments, ...] = field(repr=False)
     _candidates: Recent[tuple[bytes, tuple[str, ...]], Candidates] = field(default_factory=lambda: Recent(_ALIKE), repr=False)
 
@@ -132,6 +135,7 @@ def plan_of(
     """Raises TemplateInvalid on a text that does not compile. A template without id is inline content."""
     chosen = tuple(channels or template.channels or config.channels)
     template_id = template.template_id or None
+    reward = template.rewarded(config.reward)
     variants = tuple(_planned(variant, template, config, language, chosen, compiler) for variant in template.variants)
     return Plan(
         model_id=model_of(template_id),
@@ -143,6 +147,8 @@ def plan_of(
         baseline_variant_id=template.baseline_variant_id,
         original=_original(template, variants),
         variants=variants,
+        cost_weight=reward.cost_weight,
+        guardrails=tuple(sorted(reward.guardrails.items())),
         _variables=tuple(dict.fromkeys(path for variant in variants for path in variant.compiled.variables)),
     )
 

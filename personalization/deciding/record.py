@@ -43,6 +43,18 @@ class Constraint(msgspec.Struct, array_like=True, frozen=True):
     retry_at: int | None = None
 
 
+class Guarded(msgspec.Struct, array_like=True, frozen=True):
+    """A variant that is over a guardrail: so often this event followed it, where so often is acceptable, with what
+    probability it really is more often. admitted: it was drawn from all the same, being the least bad."""
+
+    variant_id: str
+    event: str
+    rate: float
+    limit: float
+    probability: float
+    admitted: bool
+
+
 class Inputs(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """Everything the draw reads. Nothing else may influence it.
 
@@ -54,6 +66,7 @@ class Inputs(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     hours       : local hour of week of each slot, a byte each
     habits      : evidence of this person's hours in quanta, a signed byte a slot; empty where nothing is known
     refusal     : why nothing is feasible, with the next allowed time
+    guardrails  : event type -> highest acceptable rate of them a send, where a model chooses the variant
     """
 
     seed: bytes
@@ -76,6 +89,7 @@ class Inputs(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     relieved_at: int | None = None
     refusal: str | None = None
     retry_at: int | None = None
+    guardrails: tuple[tuple[str, float], ...] = ()
 
 
 class Triple(msgspec.Struct, array_like=True, frozen=True):
@@ -120,6 +134,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
 
     forecast    : P(open, click, convert, unsubscribe)
     trains      : whether the learner may use it
+    guarded     : the feasible variants that are over a guardrail, where a policy chose among them
     """
 
     format: int
@@ -144,6 +159,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     explain: bool
     cache_hit: bool
     milliseconds: float
+    guarded: tuple[Guarded, ...] = ()
 
 
 FORMAT = 2

@@ -18,9 +18,11 @@ from itertools import accumulate
 import msgspec
 from msgspec.structs import replace
 
+from personalization.deciding.guarding import Actions, admitted
 from personalization.deciding.record import MILLE, Inputs, Outcome, Triple
 from personalization.learning.drawing import GRID, points_of
 from personalization.learning.encoding import signed
+from personalization.learning.guardrails import Guardrails
 from personalization.learning.policy import Choice, Policy
 from personalization.vocabulary import Suppression
 
@@ -31,9 +33,6 @@ _HELD, _SENT = 0, 1
 _LEAST_KEPT = 1e-3
 #: A logit's worth is taken where the reward is likely at least this far from certain.
 _LEAST_SLOPE = 0.01
-
-#: Keys of the features of every candidate.
-Actions = tuple[tuple[int, ...], ...]
 
 #: Finds the policy an Inputs names.
 PolicyOf = Callable[[str, int], Policy]
@@ -95,20 +94,22 @@ _Asked = tuple[Policy | None, Preference, float]
 
 def _asked(inputs: Sequence[Inputs], policy_of: PolicyOf) -> list[_Asked | None]:
     found: list[_Asked | None] = [None] * len(inputs)
-    groups: dict[tuple[str, int, str, Actions], list[int]] = defaultdict(list)
+    groups: dict[tuple[str, int, str, Guardrails, Actions], list[int]] = defaultdict(list)
     for i, one in enumerate(inputs):
         if not one.candidates or not one.channels:
             continue
         if one.stages:
-            groups[one.model_id, one.snapshot_id, one.method, tuple([c.actions for c in one.candidates])].append(i)
+            actions = tuple([c.actions for c in one.candidates])
+            groups[one.model_id, one.snapshot_id, one.method, one.guardrails, actions].append(i)
         else:
             found[i] = None, _only(one.baseline), 0.0
-    for (model_id, snapshot_id, method, actions), members in groups.items():
+    for (model_id, snapshot_id, method, guardrails, actions), members in groups.items():
         policy = policy_of(model_id, snapshot_id)
-        choices = policy.variants([inputs[i].features for i in members], actions, method)
+        options = admitted(policy, guardrails, actions)
+        choices = policy.variants([inputs[i].features for i in members], tuple([actions[i] for i in options]), method)
         _look_ahead(policy, [inputs[i] for i in members])
         for i, choice in zip(members, choices, strict=True):
-            found[i] = policy, *_among_variants(inputs[i], choice)
+            found[i] = policy, *_among_variants(inputs[i], options, choice)
     return found
 
 
@@ -118,11 +119,11 @@ def _look_ahead(policy: Policy, inputs: Sequence[Inputs]) -> None:
         policy.believe_hours(list(dict.fromkeys(one.features for one in inputs if one.stages & TIMING)))
 
 
-def _among_variants(one: Inputs, choice: Choice) -> tuple[Preference, float]:
-    """The preference, and the logit that the greedy variant adds."""
+def _among_variants(one: Inputs, options: tuple[int, ...], choice: Choice) -> tuple[Preference, float]:
+    """The preference among the options, and the logit that the greedy one adds."""
     if not one.stages & VARIANT:
         return _only(one.baseline), choice.scores[one.baseline]
-    return Preference(tuple(range(len(choice.shares))), choice.shares, choice.greedy), choice.scores[choice.greedy]
+    return Preference(options, choice.shares, options[choice.greedy]), choice.scores[choice.greedy]
 
 
 def _outcome(one: Inputs, policy: Policy | None, variant: Preference, logit: float) -> Outcome:

@@ -33,6 +33,7 @@ from personalization.learning.encoding import (
     load_values,
 )
 from personalization.learning.frequency import NO_BURDEN, Burden
+from personalization.learning.guardrails import Guardrails, Standing, standings
 from personalization.learning.linucb import confidence_width, upper_bounds
 from personalization.learning.logistic import RewardModel
 from personalization.learning.squarecb import inverse_gaps, learning_rate
@@ -52,8 +53,8 @@ _COIN = 0.25
 _JITTER = 1e-6
 #: Contexts in one product; larger blocks leave the processor's cache.
 _BLOCK = 32
-#: What a policy remembers: beliefs of contexts, and choices.
-_BELIEFS_KEPT, _CHOICES_KEPT = 2_048, 16_384
+#: What a policy remembers: beliefs of contexts, choices, and standings against guardrails.
+_BELIEFS_KEPT, _CHOICES_KEPT, _GUARDRAILS_KEPT = 2_048, 16_384, 16
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -85,6 +86,7 @@ class _Body(msgspec.Struct, array_like=True, frozen=True):
     counts: dict[str, float]
     first: tuple[str, int] | None
     burden: Burden
+    by_variant: dict[int, dict[str, float]] = {}
 
 
 class Policy:
@@ -92,7 +94,7 @@ class Policy:
 
     mean : (d + 1,) of the weights in logits, the last one 0 for what is unseen     covariance : (d + 1, d + 1)
     low, top : the range of the rewards     average : reward, as a share of it
-    weight : decisions behind it            counts : event types -> decisions
+    weight : decisions behind it            counts : event types -> decisions     by_variant : the same of each variant
     """
 
     def __init__(self, body: _Body, snapshot_id: int, model_id: str) -> None:
@@ -103,7 +105,8 @@ class Policy:
         self._deviations = dict(body.deviations)
         self._first_channel = None if body.first is None else channel_act(body.first[0])
         self._first_hour = None if body.first is None else hour_values(body.first[1])
-        self.burden = body.burden
+        self.burden, self.by_variant = body.burden, body.by_variant
+        self._standings: Recent[Guardrails, dict[int, tuple[Standing, ...]]] = Recent(_GUARDRAILS_KEPT)
         mean = np.frombuffer(body.mean, np.float32)
         d = self.dimensions = len(mean)
         self.mean, lower = np.zeros(d + 1), np.zeros((d + 1, d + 1))
@@ -203,6 +206,14 @@ class Policy:
         worth = self.burden.size * self.burden.usual / (usual * (1.0 - usual) * (self.top - self.low))
         return tuple([-worth * (self.burden.risks.get(action[0], 1.0) - 1.0) for action in actions])
 
+    def standings(self, guardrails: Guardrails) -> dict[int, tuple[Standing, ...]]:
+        """Variants that were sent, by their keys, each against every guardrail."""
+        found = self._standings.get(guardrails)
+        if found is None:
+            found = standings(self.by_variant, guardrails)
+            self._standings.put(guardrails, found)
+        return found
+
     def contributions(self, context: Sequence[Feature], acts: Sequence[tuple[ActKey, float]]) -> list[float]:
         """What each context feature adds to the logit of an action, given as features with values."""
 
@@ -301,7 +312,12 @@ def _hour_options(hours: bytes, habits: bytes) -> Array:
     return np.column_stack([values, EVIDENCE * habit])
 
 
-def encode_policy(model: RewardModel, counts: Mapping[str, float], burden: Burden = NO_BURDEN) -> bytes:
+def encode_policy(
+    model: RewardModel,
+    counts: Mapping[str, float],
+    burden: Burden = NO_BURDEN,
+    by_variant: Mapping[int, Mapping[str, float]] | None = None,
+) -> bytes:
     """A snapshot's body: arrays as float32, no pickle."""
     mean, covariance = model.posterior()
     low, top = model.range()
@@ -320,6 +336,7 @@ def encode_policy(model: RewardModel, counts: Mapping[str, float], burden: Burde
             counts=dict(counts),
             first=model.design.first,
             burden=burden,
+            by_variant={variant: dict(found) for variant, found in sorted((by_variant or {}).items())},
         )
     )
 

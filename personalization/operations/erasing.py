@@ -12,9 +12,9 @@ from typing import Any
 from personalization.clock import Clock, rfc3339
 from personalization.learning.credit import CreditLedger
 from personalization.learning.experience import ModelState
-from personalization.learning.policy import decode_policy, encode_policy
+from personalization.learning.policy import decode_policy
 from personalization.models.registry import PolicyBook
-from personalization.operations.learner import Learner, apply
+from personalization.operations.learner import Learner, apply, published
 from personalization.operations.projector import PAGE, Pages, Projector
 from personalization.operations.rewarding import MetricOf, metrics
 from personalization.storage.base import Erasure, Storage
@@ -106,8 +106,7 @@ class Eraser:
 
     def _publish(self, tenant_id: str, model_id: str, ledger: CreditLedger, model: ModelState) -> None:
         """What was learned without them is the newest now; older snapshots that know more features go."""
-        body = encode_policy(model.rewards, model.counts, ledger.losses.burden(model.harm))
-        newest = self._storage.snapshots.publish(tenant_id, model_id, ledger.seq, self._clock.now(), body)
+        newest = self._storage.snapshots.publish(tenant_id, model_id, ledger.seq, self._clock.now(), published(ledger, model))
         self._book.put(newest)
         model.changed = 0.0
         before, known = newest.snapshot_id, model.rewards.design.index.keys()

@@ -13,6 +13,7 @@ from personalization.deciding.record import Inputs, Triple, decode_record
 from personalization.learning.credit import CreditLedger
 from personalization.learning.earning import OpenDecision, opening_reward
 from personalization.learning.encoding import Taken, signed
+from personalization.learning.experience import ModelState
 from personalization.learning.policy import encode_policy
 from personalization.messages import LogEntry
 from personalization.models.registry import PolicyBook
@@ -114,7 +115,7 @@ class Learner:
         for model_id, model in kept.ledger.models.items():
             if not model.worth_publishing() or now - kept.published_at.get(model_id, -_PUBLISH_EVERY) < _PUBLISH_EVERY:
                 continue
-            body = encode_policy(model.rewards, model.counts, kept.ledger.losses.burden(model.harm))
+            body = published(kept.ledger, model)
             self._book.put(self._storage.snapshots.publish(tenant_id, model_id, kept.ledger.seq, now, body))
             model.changed = 0.0
             kept.published_at[model_id] = now
@@ -191,6 +192,11 @@ def _popped(heap: list[tuple[int, int]], now: int) -> list[int]:
     while heap and heap[0][0] <= now:
         taken.append(heappop(heap)[1])
     return taken
+
+
+def published(ledger: CreditLedger, model: ModelState) -> bytes:
+    """The body of its next snapshot."""
+    return encode_policy(model.rewards, model.counts, ledger.losses.burden(model.harm), model.variants)
 
 
 def apply(ledger: CreditLedger, row: LogEntry, metric_of: MetricOf) -> None:
