@@ -46,6 +46,11 @@ class RewardSpec:
     cost_weight: float = 1.0
     guardrails: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def limits(self) -> tuple[tuple[str, float], ...]:
+        """The guardrails, in a fixed order."""
+        return tuple(sorted(self.guardrails.items()))
+
     def worth(self, key: str, value: float | None) -> float | None:
         """Of one event, value in the tenant's currency; None when such events do not count.
 

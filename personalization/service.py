@@ -24,6 +24,7 @@ from personalization.operations.events import Events
 from personalization.operations.exporting import Export
 from personalization.operations.hooks import Callback, Hooks
 from personalization.operations.insights import Insights
+from personalization.operations.outcomes import Outcomes
 from personalization.operations.privacy import Privacy
 from personalization.operations.profiles import Profiles
 from personalization.operations.templates import Templates
@@ -85,6 +86,7 @@ class PersonalizationService:
         self._privacy = Privacy(tenant_id, storage, self._profiles, engine, clock, forget, new_id)
         self._templates = Templates(tenant_id, storage, self._configuration, self._profiles, clock)
         self._events = Events(tenant_id, storage, profiles, clock, self._recorded)
+        self._outcomes = Outcomes(tenant_id, storage, book, self._configuration)
         self._insights = Insights(tenant_id, storage, self._profiles, self._configuration, clock)
         self.aio = _Coroutines(self)
 
@@ -233,14 +235,18 @@ class PersonalizationService:
     def overview(self, since: int | None, until: int | None, timezone: str | None) -> Document:
         return self._insights.overview(since, until, timezone)
 
+    def template_insights(self, template_id: str) -> Document:
+        """What came of each variant, against the template's guardrails. Raises NotFound."""
+        return self._outcomes.template(template_id)
+
     def analyze_behavior(self, user_id: str, analysis_type: str | None = None) -> Document:
         return self._insights.analysis(user_id, analysis_type)
 
     def models(self, limit: int, cursor: str | None) -> Document:
-        return models.listed(self._book, self.tenant_id, limit, cursor)
+        return models.listed(self._book, self.tenant_id, self._outcomes, limit, cursor)
 
     def model(self, model_id: str) -> Document:
-        return models.found(self._book, self.tenant_id, model_id)
+        return models.found(self._book, self.tenant_id, self._outcomes, model_id)
 
     # -- for Python callers ------------------------------------------------------------------------------------------
 

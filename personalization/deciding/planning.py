@@ -148,7 +148,7 @@ def plan_of(
         original=_original(template, variants),
         variants=variants,
         cost_weight=reward.cost_weight,
-        guardrails=tuple(sorted(reward.guardrails.items())),
+        guardrails=reward.limits,
         _variables=tuple(dict.fromkeys(path for variant in variants for path in variant.compiled.variables)),
     )
 

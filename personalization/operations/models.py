@@ -7,24 +7,25 @@ from typing import Any
 from personalization.errors import NotFound
 from personalization.learning.policy import Policy
 from personalization.models.registry import PolicyBook
+from personalization.operations.outcomes import Outcomes
 from personalization.operations.paging import key_of, page
 
 
-def listed(book: PolicyBook, tenant_id: str, limit: int, cursor: str | None) -> dict[str, Any]:
+def listed(book: PolicyBook, tenant_id: str, outcomes: Outcomes, limit: int, cursor: str | None) -> dict[str, Any]:
     after = key_of(cursor)
     found = [policy for policy in book.models(tenant_id) if policy.model_id > after][: limit + 1]
-    return page([model_document(policy) for policy in found], found, limit, lambda policy: policy.model_id)
+    return page([model_document(policy, outcomes) for policy in found], found, limit, lambda policy: policy.model_id)
 
 
-def found(book: PolicyBook, tenant_id: str, model_id: str) -> dict[str, Any]:
+def found(book: PolicyBook, tenant_id: str, outcomes: Outcomes, model_id: str) -> dict[str, Any]:
     """Raises NotFound for a model that has learned nothing yet."""
     for policy in book.models(tenant_id):
         if policy.model_id == model_id:
-            return model_document(policy)
+            return model_document(policy, outcomes)
     raise NotFound("model")
 
 
-def model_document(policy: Policy) -> dict[str, Any]:
+def model_document(policy: Policy, outcomes: Outcomes) -> dict[str, Any]:
     exposed = policy.counts.get("exposed", 0.0)
     return {
         "model_id": policy.model_id,
@@ -34,6 +35,7 @@ def model_document(policy: Policy) -> dict[str, Any]:
         "performance_metrics": {
             "decisions": exposed,
             "reward_range": [policy.low, policy.top],
+            "guardrails": outcomes.guardrails(policy),
             "rates": {kind: n / exposed for kind, n in sorted(policy.counts.items()) if kind != "exposed" and exposed > 0},
         },
         "deployment_config": {"dimensions": policy.dimensions, "learned_weight": policy.weight},

@@ -80,10 +80,17 @@ class Contribution(Struct):
 
 
 class Constraint(Struct):
+    """variant_id and what follows: of a guardrail; binding where it took the variant out of the draw."""
+
     name: str
     channel: Annotated[str, Meta(description="* for all")]
     binding: bool
     retry_at: Time | None
+    variant_id: str | None = None
+    event: str | None = None
+    rate: Probability | None = None
+    limit: Probability | None = None
+    probability: Annotated[float, Meta(ge=0, le=1, description="That the true rate is above the limit")] | None = None
 
 
 class Counterfactual(Struct, rename={"if_": "if"}):
@@ -365,6 +372,36 @@ class Overview(Struct, rename={"from_": "from"}):
     cache_hit_ratio: float | None
     latency_ms: Latency
     series: list[dict[str, Any]]
+
+
+class GuardrailStanding(Struct):
+    """A variant that is over is not chosen while another feasible one is not."""
+
+    event: str
+    rate: Annotated[float, Meta(ge=0, le=1, description="Of its sends that ended in the event")]
+    limit: Annotated[float, Meta(ge=0, le=1, description="Highest acceptable rate a send")]
+    probability: Annotated[float, Meta(ge=0, le=1, description="That its true rate is above the limit")]
+    over: bool
+
+
+class VariantOutcome(Struct):
+    variant_id: str
+    sends: Annotated[float, Meta(description="That were learned from, less for people who got very many")]
+    rates: Annotated[dict[str, Probability], Meta(description="event type -> share of the sends that it followed")]
+    guardrails: list[GuardrailStanding]
+
+
+class TemplateInsights(Struct):
+    """As the newest published policy has it."""
+
+    template_id: str
+    template_version: int
+    baseline_variant_id: str
+    model_id: str
+    model_version: str
+    sends: float
+    reward: Annotated[RewardDocument, Meta(description="How success is counted now: the tenant's, the template's over it")]
+    variants: list[VariantOutcome]
 
 
 # -- ai

@@ -51,6 +51,15 @@ class TimelineResource(Resource):  # type: ignore[misc]
         return answer(call.service.timeline(user_id, call.query["limit"], call.query["cursor"]))
 
 
+@namespace.route("/templates/<id:template_id>")
+class TemplateResource(Resource):  # type: ignore[misc]
+    @described(answers.TemplateInsights, refusals=(404,))
+    @guard(Permission.READ_INSIGHTS)
+    def get(self, call: Call, template_id: str) -> Response:
+        """What came of each variant of a template, how its success is counted, and where its guardrails stand."""
+        return answer(call.service.template_insights(template_id))
+
+
 @namespace.route("/overview")
 class OverviewResource(Resource):  # type: ignore[misc]
     @described(answers.Overview)

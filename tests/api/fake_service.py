@@ -173,6 +173,9 @@ class FakeService:
     def overview(self, since: int | None, until: int | None, timezone: str | None) -> dict[str, Any]:
         return {"asked": [since, until, timezone]}
 
+    def template_insights(self, template_id: str) -> dict[str, Any]:
+        return {"template_id": self.template(template_id, None)["template_id"]}
+
     def models(self, limit: int, cursor: str | None) -> dict[str, Any]:
         return {"items": [], "next_cursor": None}
 

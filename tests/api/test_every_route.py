@@ -145,6 +145,11 @@ UNKNOWN_ENUMS: list[tuple[str, str, Any]] = [
     ("PATCH", "/management/config", {"learning_mode": "sometimes"}),
     ("PATCH", "/management/config", {"consent_default": "maybe"}),
     ("PATCH", "/management/config", {"reward": {"aggregation": "mean"}}),
+    ("PATCH", "/management/config", {"reward": {"guardrails": {"annoyed": 0.1}}}),
+    ("PATCH", "/management/config", {"reward": {"weights": {"converted": {"weight": 1}}}}),
+    ("POST", "/personalization/templates", {"template_id": "t", "variants": [LOCALES], "reward": {"aggregation": "mean"}}),
+    ("PUT", "/personalization/templates/t", {"variants": [LOCALES], "reward": {"guardrails": {"annoyed": 0.1}}}),
+    ("POST", "/personalization/templates", {"template_id": "t", "variants": [LOCALES], "reward": {"weights": {"clicked": {}}}}),
 ]
 NUMBERS: list[tuple[str, str, bytes, int]] = [
     ("PATCH", "/management/config", b'{"holdout": -0}', 200),

@@ -89,7 +89,10 @@ def follow(house: House) -> None:
 
 def test_the_decision_loop_over_http(client: FlaskClient, house: House, keys: Keys) -> None:
     key = keys("service")
-    call(client, "POST", "/personalization/templates", keys("marketer"), OFFER, expect=201)
+    reward = {"weights": {"clicked": 2.0, "converted": {"per_value": 0.1, "weight": 0.0}}, "guardrails": {"unsubscribed": 0.01}}
+    made = call(client, "POST", "/personalization/templates", keys("marketer"), OFFER | {"reward": reward}, expect=201)
+    assert made["reward"] == reward
+    call(client, "PUT", "/personalization/templates/offer", keys("marketer"), made)
     profile = {"attributes": {"first_name": "Ada"}, "timezone": "Europe/London", "channel_preferences": {"push": 0.9}}
     call(client, "PUT", "/personalization/profiles/ada@example.org", key, profile, expect=201)
     known = call(client, "GET", "/personalization/profiles/ada@example.org", key)
@@ -121,6 +124,9 @@ def test_the_decision_loop_over_http(client: FlaskClient, house: House, keys: Ke
     kinds = {row["kind"] for row in call(client, "GET", "/insights/users/ada@example.org/timeline", keys("analyst"))["items"]}
     assert kinds == {"decision", "event", "profile"}
     assert call(client, "GET", "/ai/models", keys("analyst"))["items"][0]["model_id"] == "variants:offer"
+    outcomes = call(client, "GET", "/insights/templates/offer", keys("analyst"))
+    assert [variant["variant_id"] for variant in outcomes["variants"]] == ["a", "b"]
+    assert outcomes["reward"]["weights"] == {**reward["weights"], "unsubscribed": -5.0}
     analysis = call(client, "POST", "/ai/analyze-behavior", keys("analyst"), {"user_id": "ada@example.org"})
     assert len(analysis["analyses"]) == 4
     for route in ("/management/health", "/management/stats", "/management/live", "/management/ready"):

@@ -41,6 +41,7 @@ CONTRACT = {
     ("GET", "/insights/users/<id:user_id>/preferences"): {"update_preferences"},
     ("PUT", "/insights/users/<id:user_id>/preferences"): {"update_preferences"},
     ("GET", "/insights/users/<id:user_id>/timeline"): {"read_insights"},
+    ("GET", "/insights/templates/<id:template_id>"): {"read_insights"},
     ("GET", "/insights/overview"): {"read_insights"},
     ("GET", "/ai/models"): {"read_insights"},
     ("GET", "/ai/models/<id:model_id>"): {"read_insights"},

@@ -20,6 +20,7 @@ from personalization.profile import (
     PersonalizationProfile,
     TimingPreferences,
 )
+from personalization.reward import ByValue, OwnReward
 from personalization.storage.base import DecisionOutcome, NewDecision, NewEvent, Storage
 from personalization.template import Template, Variant
 from personalization.tenant import FrequencyCap, QuietHours
@@ -146,5 +147,8 @@ def template(**given: Any) -> Template:
         "channels": ("email",),
         "metadata": {"k": [1, {"x": None}]},
         "created_at": NOW,
+        "reward": OwnReward(
+            weights={"clicked": None, "converted": ByValue(per_value=1 / 3)}, wait_time=7, guardrails={"bounced": None}
+        ),
     }
     return Template(**{**defaults, **given})

@@ -8,8 +8,9 @@ import pytest
 
 from personalization.clock import DAY
 from personalization.errors import Conflict, NotFound
+from personalization.reward import ByValue, RewardSpec
 from personalization.storage.base import ApiKeyRecord, Storage
-from personalization.tenant import ChannelSpec, FrequencyCap, QuietHours, RewardSpec, TenantConfig
+from personalization.tenant import ChannelSpec, FrequencyCap, QuietHours, TenantConfig
 from personalization.vocabulary import Aggregation, LogType
 from tests.conftest import NOW, Reopen
 from tests.contracts.conftest import ADA, at_once, decision, event, whole_log
@@ -34,7 +35,11 @@ def test_two_callers_who_create_a_tenant_at_once_create_one(storage: Storage) ->
 def test_every_version_of_a_configuration_is_kept_to_the_last_field(store: Storage) -> None:
     changed = TenantConfig(
         exploration=0.1 + 0.2,
-        reward=RewardSpec(weights={"clicked": 1 / 3, "custom:cart": 2.0}, aggregation=Aggregation.SUM),
+        reward=RewardSpec(
+            weights={"clicked": 1 / 3, "custom:cart": 2.0, "converted": ByValue(per_value=0.1)},
+            aggregation=Aggregation.SUM,
+            guardrails={"complained": 0.1 + 0.2},
+        ),
         frequency_caps=(FrequencyCap(limit=3, period=DAY, category="promotional"),),
         quiet_hours=QuietHours(22 * 60, 7 * 60),
         channels={"sms": ChannelSpec(cost=0.05, max_length=160)},
