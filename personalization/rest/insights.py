@@ -52,7 +52,7 @@ class TimelineResource(Resource):  # type: ignore[misc]
 
 
 @namespace.route("/templates/<id:template_id>")
-class TemplateResource(Resource):  # type: ignore[misc]
+class TemplateInsightsResource(Resource):  # type: ignore[misc]
     @described(answers.TemplateInsights, refusals=(404,))
     @guard(Permission.READ_INSIGHTS)
     def get(self, call: Call, template_id: str) -> Response:
