@@ -95,17 +95,18 @@ _Asked = tuple[Policy | None, Preference, float]
 
 def _asked(inputs: Sequence[Inputs], policy_of: PolicyOf) -> list[_Asked | None]:
     found: list[_Asked | None] = [None] * len(inputs)
-    groups: dict[tuple[str, int, str, Actions], list[int]] = defaultdict(list)
+    groups: dict[tuple[str, int, str, bytes, Actions], list[int]] = defaultdict(list)
     for i, one in enumerate(inputs):
         if not one.candidates or not one.channels:
             continue
         if one.stages:
-            groups[one.model_id, one.snapshot_id, one.method, tuple([c.actions for c in one.candidates])].append(i)
+            actions = tuple([c.actions for c in one.candidates])
+            groups[one.model_id, one.snapshot_id, one.method, one.shown, actions].append(i)
         else:
             found[i] = None, _only(one.baseline), 0.0
-    for (model_id, snapshot_id, method, actions), members in groups.items():
+    for (model_id, snapshot_id, method, shown, actions), members in groups.items():
         policy = policy_of(model_id, snapshot_id)
-        choices = policy.variants([inputs[i].features for i in members], actions, method)
+        choices = policy.variants([inputs[i].features for i in members], actions, method, shown)
         _look_ahead(policy, [inputs[i] for i in members])
         for i, choice in zip(members, choices, strict=True):
             found[i] = policy, *_among_variants(inputs[i], choice)

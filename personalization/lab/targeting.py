@@ -102,8 +102,8 @@ def learned(log: TrialLog, contexts: Sequence[tuple[Feature, ...]], rows: IntArr
     """The policy the product would publish after these rows."""
     model, arms = RewardModel(), _actions(log.arms)
     mails = [Taken(arms[log.given[i]], "email", _HOUR_OF_WEEK) for i in rows]
-    _, blocks = model.enter([contexts[i] for i in rows], mails, [log.rewards[i] for i in rows], [1.0] * len(rows))
-    model.settle(blocks)
+    entered = model.enter([contexts[i] for i in rows], mails, [log.rewards[i] for i in rows], [1.0] * len(rows))
+    model.settle([row.block for row in entered])
     return decode_policy(encode_policy(model, {}), 1, "variants:trial")
 
 

@@ -225,6 +225,7 @@ def taken(inputs: Inputs, chosen: Triple) -> Taken:
         preference=channel.preference,
         habit=signed(habits[chosen.slot]) if habits else 0,
         load=inputs.load,
+        shown=inputs.shown[chosen.variant] if inputs.shown else 0,
     )
 
 
