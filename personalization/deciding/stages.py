@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from personalization.deciding.record import MILLE, Inputs, Outcome, Triple
 from personalization.learning.drawing import GRID, points_of
-from personalization.learning.encoding import signed
+from personalization.learning.encoding import channel_key, signed
 from personalization.learning.policy import Choice, Policy
 from personalization.vocabulary import Suppression
 
@@ -201,8 +201,8 @@ def _where(one: Inputs, variant: int, policy: Policy | None, logit: float) -> tu
     if policy is None or not one.stages & CHANNEL:
         return _only(options[max(range(len(options)), key=lambda i: channels[i].preference)]), 0.0
     shifts = _shifts(one, policy, logit, [(channel.cost, channel.reach) for channel in channels])
-    names, known = tuple([c.name for c in channels]), tuple([c.preference for c in channels])
-    choice = policy.channels(one.features, names, known, shifts, one.method)
+    keys, known = tuple([channel_key(c.name) for c in channels]), tuple([c.preference for c in channels])
+    choice = policy.channels(one.features, keys, known, shifts, one.method)
     return Preference(options, choice.shares, options[choice.greedy]), choice.scores[choice.greedy]
 
 

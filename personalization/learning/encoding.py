@@ -93,9 +93,8 @@ def variant_acts(variant_id: str, features: Iterable[tuple[str, object]]) -> tup
     return (feature_key(f"arm:{variant_id}"), *declared)
 
 
-@lru_cache(maxsize=1024)
-def channel_act(name: str) -> ActKey:
-    return ActKey(KIND_CHANNEL, feature_key(f"channel={name}"))
+def channel_key(name: str) -> int:
+    return feature_key(f"channel={name}")
 
 
 def hour_values(hour_of_week: int) -> tuple[float, ...]:
@@ -154,13 +153,14 @@ def load_values(load: int) -> tuple[float, ...]:
 class Taken(NamedTuple):
     """The action of a decision as learning sees it.
 
-    variant : keys of its features     hour : local hour of week of the slot     preference, habit : evidence, in quanta
+    variant : keys of its features     channel : its key     hour : local hour of week of the slot
+    preference, habit : evidence, in quanta
     load    : sends of the person's last seven days before this one
     shown   : how long ago this person got the variant last, see `ago`
     """
 
     variant: tuple[int, ...]
-    channel: str
+    channel: int
     hour: int
     preference: int = 0
     habit: int = 0

@@ -20,6 +20,7 @@ from personalization.learning.encoding import (
     EVIDENCE,
     HABIT,
     HOUR_ACTS,
+    KIND_CHANNEL,
     KIND_VARIANT,
     LOADED,
     PREFERENCE,
@@ -27,7 +28,6 @@ from personalization.learning.encoding import (
     SHARED_ACT,
     ActKey,
     Feature,
-    channel_act,
     cross_key,
     days_ago,
     hour_values,
@@ -85,7 +85,7 @@ class _Body(msgspec.Struct, array_like=True, frozen=True):
     split: bool
     average: float
     counts: dict[str, float]
-    first: tuple[str, int] | None
+    first: tuple[int, int] | None
     burden: Burden
     recovery: Recovery
 
@@ -104,7 +104,7 @@ class Policy:
         self.average, self.counts = body.average, body.counts
         self.index = dict(zip(body.keys, body.rows, strict=True))
         self._deviations = dict(body.deviations)
-        self._first_channel = None if body.first is None else channel_act(body.first[0])
+        self._first_channel = None if body.first is None else ActKey(KIND_CHANNEL, body.first[0])
         self._first_hour = None if body.first is None else hour_values(body.first[1])
         self.burden, self.recovery = body.burden, body.recovery
         mean = np.frombuffer(body.mean, np.float32)
@@ -144,17 +144,20 @@ class Policy:
     def channels(
         self,
         context: tuple[Feature, ...],
-        names: tuple[str, ...],
+        keys: tuple[int, ...],
         preferences: tuple[int, ...],
         shifts: tuple[float, ...],
         method: str = PolicyMethod.THOMPSON,
     ) -> Choice:
-        """Among channels. preferences : evidence in quanta     shifts : what else speaks for or against each, in logits"""
-        key = (context, names, preferences, shifts, method)
+        """Among channels, by their keys.
+
+        preferences : evidence in quanta     shifts : what else speaks for or against each, in logits
+        """
+        key = (context, keys, preferences, shifts, method)
         found = self._choices.get(key)
         if found is None:
-            belief = self._believed([context], (*map(channel_act, names), PREFERENCE))[0]
-            options = np.column_stack([np.eye(len(names)), EVIDENCE * np.array(preferences)])
+            belief = self._believed([context], (*(ActKey(KIND_CHANNEL, own) for own in keys), PREFERENCE))[0]
+            options = np.column_stack([np.eye(len(keys)), EVIDENCE * np.array(preferences)])
             found = self._chosen(method, options @ belief.mean + np.array(shifts), options @ belief.root)
             self._choices.put(key, found)
         return found

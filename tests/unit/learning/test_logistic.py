@@ -4,9 +4,22 @@ import numpy as np
 import pytest
 
 from personalization.learning.design import DIMENSIONS
-from personalization.learning.encoding import BIAS, KIND_VARIANT, Feature, Taken, ago, family_of, feature_key, variant_acts
+from personalization.learning.encoding import (
+    BIAS,
+    KIND_VARIANT,
+    Feature,
+    Taken,
+    ago,
+    channel_key,
+    family_of,
+    feature_key,
+    variant_acts,
+)
 from personalization.learning.logistic import Entered, RewardModel
 from personalization.learning.policy import Policy, decode_policy, encode_policy
+
+EMAIL = channel_key("email")
+
 
 ARMS = tuple(variant_acts(name, []) for name in "abc")
 CONTEXT: tuple[Feature, ...] = ((BIAS, 256), (feature_key("trait:plan=pro"), 256))
@@ -14,7 +27,7 @@ KINDS = tuple(feature_key(f"trait:kind={i}") for i in range(6))
 
 
 def mail(arm: int, hour: int = 9) -> Taken:
-    return Taken(ARMS[arm], "email", hour)
+    return Taken(ARMS[arm], EMAIL, hour)
 
 
 def policy(model: RewardModel) -> Policy:
