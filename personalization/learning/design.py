@@ -103,6 +103,12 @@ class Design:
     def size(self) -> int:
         return len(self.groups)
 
+    def without_variants(self) -> tuple[Design, list[int]]:
+        """The same design with nothing of its variants, and which dimensions are left of it."""
+        place = {row: key for key, row in self.index.items() if row < EXACT and self.groups[row][1] != KIND_VARIANT}
+        left = sorted(place)
+        return Design({place[row]: i for i, row in enumerate(left)}, [self.groups[row] for row in left], self.first), left
+
     def phi(self, contexts: Sequence[Sequence[Feature]], taken: Sequence[Taken]) -> Array:
         """(n, size): what each decision activates; unseen pairs get their dimension now. O(n size)."""
         if self.first is None and taken:
