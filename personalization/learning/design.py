@@ -20,6 +20,7 @@ from personalization.learning.encoding import (
     BIAS,
     EVIDENCE,
     HABIT,
+    HARMONICS,
     HOUR_ACTS,
     KIND_CHANNEL,
     KIND_EVIDENCE,
@@ -83,6 +84,24 @@ def prior_deviation(group: Group) -> float:
 
 def is_ambient_family(family: int) -> bool:
     return is_ambient((family - 1) << 24)
+
+
+_PARTS = {
+    KIND_SHARED: "reward",
+    KIND_VARIANT: "variant",
+    KIND_CHANNEL: "channel",
+    KIND_WEEKEND: "weekend",
+    KIND_EVIDENCE: "habits",
+    KIND_LOAD: "load",
+} | {KIND_HARMONIC + k: "hour" for k in range(HARMONICS)}
+
+
+def told(group: Group) -> tuple[str, str]:
+    """Level and part of a group, in words: everybody, segment (what is declared), moment (what surrounds), person."""
+    family, kind = group
+    if family == 0:
+        return "person" if kind in (KIND_EVIDENCE, KIND_LOAD) else "everybody", _PARTS[kind]
+    return "moment" if is_ambient_family(family) else "segment", _PARTS[kind]
 
 
 def prior_mean(group: Group) -> float:
