@@ -110,6 +110,8 @@ class Policy:
         self.mean[:d] = mean
         lower[np.tril_indices(d)] = np.frombuffer(body.covariance, np.float32)
         self.covariance = lower + np.tril(lower, -1).T
+        for array in (self.mean, self.covariance):
+            array.setflags(write=False)
         self._beliefs: Recent[tuple[object, ...], _Belief] = Recent(_BELIEFS_KEPT)
         self._choices: Recent[tuple[object, ...], Choice] = Recent(_CHOICES_KEPT)
 
@@ -121,14 +123,19 @@ class Policy:
         """One choice a context among variants, each given by the keys of its features. One product for all new contexts."""
         known = [self._choices.get((context, actions, method)) for context in contexts]
         new = list(dict.fromkeys(c for c, choice in zip(contexts, known, strict=True) if choice is None))
-        if new:
-            acts, options = _variant_options(actions)
-            risks = np.array(self.risk(actions))
-            for context, belief in zip(new, self._believed(new, acts), strict=True):
-                self._choices.put(
-                    (context, actions, method), self._chosen(method, options @ belief.mean + risks, options @ belief.root)
-                )
-        return [choice or self._choices.get((c, actions, method)) for c, choice in zip(contexts, known, strict=True)]  # type: ignore[misc]
+        made = self._among(new, actions, method) if new else {}
+        return [choice or made[context] for context, choice in zip(contexts, known, strict=True)]
+
+    def _among(
+        self, contexts: Sequence[tuple[Feature, ...]], actions: tuple[tuple[int, ...], ...], method: str
+    ) -> dict[tuple[Feature, ...], Choice]:
+        acts, options = _variant_options(actions)
+        risks = np.array(self.risk(actions))
+        made = {}
+        for context, belief in zip(contexts, self._believed(contexts, acts), strict=True):
+            made[context] = self._chosen(method, options @ belief.mean + risks, options @ belief.root)
+            self._choices.put((context, actions, method), made[context])
+        return made
 
     def channels(
         self,

@@ -23,12 +23,16 @@ CHANNELS = ("email", "push", "sms")
 
 
 def taught(rows: int = 400, rates: tuple[float, ...] = (0.1, 0.4, 0.2), seed: int = 1) -> Policy:
+    return decode_policy(body(rows, rates, seed), 1, "m")
+
+
+def body(rows: int = 400, rates: tuple[float, ...] = (0.1, 0.4, 0.2), seed: int = 1) -> bytes:
     rng, model = np.random.default_rng(seed), RewardModel()
     arms, channels = rng.integers(3, size=rows), rng.integers(3, size=rows)
     rewards = rng.random(rows) < np.array(rates)[arms] * (1.0 + 0.5 * (channels == 1))
     taken = [Taken(ARMS[a], CHANNELS[c], int(h)) for a, c, h in zip(arms, channels, rng.integers(168, size=rows), strict=True)]
     model.enter([CONTEXT] * rows, taken, rewards.astype(float).tolist(), [1.0] * rows)
-    return decode_policy(encode_policy(model, {}), 1, "m")
+    return encode_policy(model, {})
 
 
 def test_before_anything_is_known_every_option_is_about_as_likely() -> None:
@@ -82,8 +86,9 @@ def test_what_is_learned_of_a_tone_serves_an_arm_never_seen() -> None:
 def test_answers_do_not_depend_on_who_else_is_asked_about() -> None:
     rng = np.random.default_rng(3)
     contexts = [((BIAS, 256), *((feature_key(f"t{j}={rng.integers(4)}"), 256) for j in range(6))) for _ in range(100)]
-    together = taught(200).variants(contexts, ARMS)
-    assert together == [taught(200).variants([context], ARMS)[0] for context in contexts]
+    learned = body(200)
+    together = decode_policy(learned, 1, "m").variants(contexts, ARMS)
+    assert together == [decode_policy(learned, 1, "m").variants([context], ARMS)[0] for context in contexts]
 
 
 def test_evidence_about_a_person_counts_from_the_first_decision() -> None:
