@@ -18,7 +18,7 @@ from personalization.deciding.feasible import Prepared, Question, prepare
 from personalization.deciding.planning import Plan, plan_of
 from personalization.deciding.record import Inputs, Triple
 from personalization.deciding.stages import bits, slot_numbers
-from personalization.learning.encoding import Taken
+from personalization.learning.encoding import Taken, channel_key
 from personalization.learning.frequency import Losses
 from personalization.learning.logistic import RewardModel
 from personalization.learning.policy import Policy, decode_policy, encode_policy
@@ -180,7 +180,11 @@ def learned(rows: int = 400) -> Policy:
 
 
 def _likely(action: Taken) -> float:
-    better = (action.variant == prepared("stranger").inputs.candidates[1].actions, action.channel == "push", action.hour % 24 >= 17)
+    better = (
+        action.variant == prepared("stranger").inputs.candidates[1].actions,
+        action.channel == channel_key("push"),
+        action.hour % 24 >= 17,
+    )
     return 0.15 + 0.1 * sum(better)
 
 

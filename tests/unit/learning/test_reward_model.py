@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from personalization.learning.credit import CreditLedger, OpenDecision
 from personalization.learning.drawing import GRID, draw_one
-from personalization.learning.encoding import BIAS, Feature, Taken, feature_key, variant_acts
+from personalization.learning.encoding import BIAS, Feature, Taken, channel_key, feature_key, variant_acts
 from personalization.learning.frequency import NO_BURDEN, Burden
 from personalization.learning.logistic import RewardModel
 from personalization.learning.policy import Choice, Policy, decode_policy, encode_policy, fresh_policy
@@ -24,7 +24,7 @@ from personalization.tenant import RewardSpec
 from personalization.vocabulary import PolicyMethod
 
 ARMS = tuple(variant_acts(name, [("tone", tone)]) for name, tone in (("a", "warm"), ("b", "dry"), ("c", "warm")))
-CHANNELS = ("email", "push")
+CHANNELS = (channel_key("email"), channel_key("push"))
 KINDS: tuple[tuple[Feature, ...], ...] = tuple(((BIAS, 256), (feature_key(f"trait:kind={kind}"), 256)) for kind in "xyz")
 DAYTIME = bytes(range(24))
 SPEC = RewardSpec()
@@ -37,8 +37,8 @@ def rows(n: int, seed: int = 1) -> Rows:
     rng = np.random.default_rng(seed)
     contexts = [KINDS[k] for k in rng.integers(3, size=n)]
     actions = [
-        Taken(ARMS[a], CHANNELS[c], int(h), preference=int(p), load=int(load))
-        for a, c, h, p, load in zip(*(rng.integers(k, size=n) for k in (3, 2, 168, 9, 6)), strict=True)
+        Taken(ARMS[a], CHANNELS[c], int(h), preference=int(p), load=int(load), shown=int(shown))
+        for a, c, h, p, load, shown in zip(*(rng.integers(k, size=n) for k in (3, 2, 168, 9, 6, 12)), strict=True)
     ]
     return contexts, actions, (rng.random(n) < 0.3).astype(float).tolist(), rng.choice([1.0, 0.25], n).tolist()
 
@@ -46,12 +46,12 @@ def rows(n: int, seed: int = 1) -> Rows:
 def lived(n: int = 500) -> RewardModel:
     """Rows that came in, were corrected, left and settled."""
     model, (contexts, actions, rewards, weights) = RewardModel(), rows(n)
-    curvatures, blocks = model.enter(contexts, actions, rewards, weights)
+    entered = model.enter(contexts, actions, rewards, weights)
     for i in range(0, n, 7):
-        model.correct(contexts[i], actions[i], rewards[i], 2.0, weights[i], blocks[i])
+        model.correct(contexts[i], actions[i], rewards[i], 2.0, weights[i], entered[i])
     for i in range(3, n, 31):
-        model.leave(contexts[i], actions[i], rewards[i] if i % 7 else 2.0, weights[i], curvatures[i], blocks[i])
-    model.settle([block for i, block in enumerate(blocks) if (i - 3) % 31])
+        model.leave(contexts[i], actions[i], rewards[i] if i % 7 else 2.0, weights[i], entered[i])
+    model.settle([one.block for i, one in enumerate(entered) if (i - 3) % 31])
     return model
 
 
@@ -66,6 +66,7 @@ def choices(policy: Policy, contexts: Sequence[tuple[Feature, ...]] = KINDS) -> 
         for method in PolicyMethod
         for choice in (
             *policy.variants(contexts, ARMS, method),
+            *policy.variants(contexts, ARMS, method, bytes([0, 3, 9])),
             *(policy.channels(c, CHANNELS, (0, 3), (0.0, -0.1), method) for c in contexts),
             *(policy.hours(c, DAYTIME, bytes(24), method) for c in contexts),
         )
@@ -83,9 +84,9 @@ def test_the_same_rows_give_the_same_bits() -> None:
 def test_rows_are_left_as_they_were_given() -> None:
     given_rows = rows(300)
     kept, model = deepcopy(given_rows), RewardModel()
-    _, blocks = model.enter(*given_rows)
-    model.correct(given_rows[0][0], given_rows[1][0], given_rows[2][0], 3.0, 1.0, blocks[0])
-    model.settle(blocks)
+    entered = model.enter(*given_rows)
+    model.correct(given_rows[0][0], given_rows[1][0], given_rows[2][0], 3.0, 1.0, entered[0])
+    model.settle([one.block for one in entered])
     assert given_rows == kept
 
 
@@ -169,8 +170,8 @@ def played(seed: int, method: PolicyMethod | None, rounds: int = 30, batch: int 
         arms = [_drawn(policy, KINDS[k], method, rng) for k in who]
         earned += float(truth[who, arms].mean())
         rewards = (rng.random(batch) < truth[who, arms]).astype(float).tolist()
-        _, blocks = model.enter([KINDS[k] for k in who], [Taken(ARMS[a], "email", 9) for a in arms], rewards, [1.0] * batch)
-        model.settle(blocks)
+        entered = model.enter([KINDS[k] for k in who], [Taken(ARMS[a], CHANNELS[0], 9) for a in arms], rewards, [1.0] * batch)
+        model.settle([one.block for one in entered])
     return earned / rounds
 
 
