@@ -15,7 +15,7 @@ from statistics import fmean
 import msgspec
 import numpy as np
 
-from personalization.learning.design import Array, Group, group_of, prior_deviation, prior_mean, told
+from personalization.learning.design import REMEMBERED, Array, Group, group_of, hashed, prior_deviation, prior_mean, told
 from personalization.learning.encoding import (
     BIAS,
     EVIDENCE,
@@ -104,6 +104,7 @@ class Policy:
         self.weight, self.low, self.top, self.split = body.weight, body.low, body.top, body.split
         self.average, self.counts = body.average, body.counts
         self.index = dict(zip(body.keys, body.rows, strict=True))
+        self._full = len(self.index) >= REMEMBERED
         self._deviations = dict(body.deviations)
         self._first_channel = None if body.first is None else ActKey(KIND_CHANNEL, body.first[0])
         self._first_hour = None if body.first is None else hour_values(body.first[1])
@@ -237,7 +238,7 @@ class Policy:
         """What each context feature adds to the logit of an action, given as features with values."""
 
         def weight(key: int, act: ActKey) -> float:
-            row = self.index.get(cross_key(key, act.key))
+            row = self._row(cross_key(key, act.key))
             return prior_mean(group_of(key, act)) if row is None else float(self.mean[row])
 
         return [value * QUANTUM * sum(weight(key, act) * size for act, size in acts) for key, value in context]
@@ -281,13 +282,18 @@ class Policy:
         """One action feature in one context; unseen pairs have their prior. Evidence is about the person, in any context."""
         alone = ((BIAS, int(1 / QUANTUM)),) if act in (PREFERENCE, HABIT) else context
         for key, quanta in alone:
-            row, value = self.index.get(cross_key(key, act.key)), quanta * QUANTUM
+            row, value = self._row(cross_key(key, act.key)), quanta * QUANTUM
             if row is not None:
                 phi[row] += value
             elif act != self._first_channel and (act.kind == KIND_VARIANT or key == BIAS):
                 group = group_of(key, act)
                 mean[j] += prior_mean(group) * value
                 extra[j] += (self._deviations.get(group) or prior_deviation(group)) ** 2 * value**2
+
+    def _row(self, key: int) -> int | None:
+        """Where a pair stands; None where it was never seen. In a model that remembers no more pairs all stand somewhere."""
+        row = self.index.get(key)
+        return row if row is not None or not self._full else min(hashed(key), self.dimensions)
 
 
 def _thompson(policy: Policy, scores: Sequence[float], root: Array) -> tuple[list[float], int]:

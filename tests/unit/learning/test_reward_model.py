@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from functools import cache
 from hashlib import blake2b
 from threading import Event
 
@@ -14,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personalization.learning.credit import CreditLedger, OpenDecision
+from personalization.learning.credit import CreditLedger, ModelState, OpenDecision
+from personalization.learning.design import REMEMBERED
 from personalization.learning.drawing import GRID, draw_one
 from personalization.learning.encoding import BIAS, Feature, Taken, channel_key, feature_key, variant_acts
 from personalization.learning.frequency import NO_BURDEN, Burden
@@ -156,6 +158,66 @@ def test_more_contexts_than_a_policy_remembers_are_all_answered() -> None:
     answers = fresh_policy("m").variants(contexts, ARMS[:2])
     assert len(answers) == len(contexts)
     assert all(len(answer.shares) == 2 for answer in answers)
+
+
+# -- ever new words --------------------------------------------------------------------------------------------------
+
+
+_CROWD = 1_000
+
+
+def never_twice(n: int, start: int = 0) -> Rows:
+    """Contexts that each bring a value of their own, as a caller's page or session id would."""
+    contexts = [((BIAS, 256), (feature_key(f"page={i}"), 256)) for i in range(start, start + n)]
+    actions = [Taken(ARMS[i % 3], CHANNELS[i % 2], i % 168) for i in range(n)]
+    return contexts, actions, [float(i % 3 == 1) for i in range(n)], [1.0] * n
+
+
+def crowded() -> RewardModel:
+    return RewardModel.unpack(_crowded())
+
+
+@cache
+def _crowded() -> tuple[object, ...]:
+    model = RewardModel()
+    model.settle([one.block for one in model.enter(*never_twice(_CROWD))])
+    return model.pack()
+
+
+def test_ever_new_values_leave_model_and_snapshot_bounded() -> None:
+    model = crowded()
+    assert len(model.design.index) == REMEMBERED
+    size = len(encode_policy(model, {}))
+    model.enter(*never_twice(300, _CROWD))
+    assert len(model.design.index) == REMEMBERED
+    assert len(encode_policy(model, {})) == pytest.approx(size, rel=0.01)
+    assert all(len(landing.place) < REMEMBERED for landing in model.design._landings.values())
+
+
+def test_among_ever_new_values_the_best_is_still_found_and_everything_is_finite() -> None:
+    policy = published(crowded())
+    for context in (KINDS[0], ((BIAS, 256), (feature_key("page=other"), 256))):
+        assert policy.variants([context], ARMS)[0].greedy == 1
+        assert all(np.isfinite(choice.scores).all() for choice in choices(policy, [context]))
+    assert policy.variants([KINDS[0]], (*ARMS, variant_acts("new", [])))[0].shares[3] > 0.0
+
+
+def test_a_model_that_remembers_no_more_goes_on_the_same_after_a_checkpoint() -> None:
+    through, cut = crowded(), crowded()
+    for at in range(_CROWD, _CROWD + 300, 50):
+        cut = RewardModel.unpack(cut.pack())
+        for model in (through, cut):
+            model.enter(*never_twice(50, at))
+    assert cut.pack() == through.pack()
+
+
+def test_losses_of_ever_new_variants_are_counted_together() -> None:
+    state = ModelState()
+    for variant in range(2, 6_000):
+        state.harm_by(variant)[1] += 1.0
+    assert len(state.harm) < 4_100
+    assert sum(sends for _, sends in state.harm.values()) == 5_998.0
+    assert state.harm_by(2) == [0.0, 1.0]
 
 
 # -- better than chance ----------------------------------------------------------------------------------------------
