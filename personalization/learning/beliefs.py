@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from personalization.learning.design import Array, Group, IntArray, group_of, prior_deviation, prior_mean
+from personalization.learning.design import REMEMBERED, Array, Group, IntArray, group_of, hashed, prior_deviation, prior_mean
 from personalization.learning.encoding import BIAS, HABIT, KIND_VARIANT, PREFERENCE, QUANTUM, ActKey, Feature, cross_key
 from personalization.recent import Recent
 
@@ -61,6 +61,9 @@ class Beliefs:
     ) -> None:
         self._index, self._mean, self._covariance = index, mean, covariance
         self._deviations, self._known = deviations, known
+        self._full = len(index) >= REMEMBERED
+        for array in (mean, covariance):
+            array.setflags(write=False)
         self._places: dict[tuple[ActKey, ...], dict[int, _Places]] = {}
         self._made: Recent[tuple[object, ...], Belief] = Recent(_KEPT)
 
@@ -75,7 +78,7 @@ class Beliefs:
 
     def weight(self, context: int, act: ActKey) -> float:
         """Mean of one weight."""
-        row = self._index.get(cross_key(context, act.key))
+        row = self._row(context, act)
         return prior_mean(group_of(context, act)) if row is None else float(self._mean[row])
 
     def _belief(self, context: Sequence[Feature], acts: tuple[ActKey, ...]) -> Belief:
@@ -98,6 +101,8 @@ class Beliefs:
             table = self._places.setdefault(acts, {})
         found = table.get(context)
         if found is None:
+            if len(table) >= REMEMBERED:
+                table.clear()
             found = table[context] = self._placed(context, acts)
         return found
 
@@ -107,7 +112,7 @@ class Beliefs:
         for j, act in enumerate(acts):
             if context != BIAS and act in _PERSONAL:
                 continue
-            row = self._index.get(cross_key(context, act.key))
+            row = self._row(context, act)
             if row is not None:
                 rows[j] = row
             elif act != self._known and (act.kind == KIND_VARIANT or context == BIAS):
@@ -115,3 +120,9 @@ class Beliefs:
                 mean[j] = prior_mean(group)
                 variance[j] = (self._deviations.get(group) or prior_deviation(group)) ** 2
         return _Places(rows, mean, variance)
+
+    def _row(self, context: int, act: ActKey) -> int | None:
+        """Where a pair stands; None where it was never seen. In a model that remembers no more pairs all stand somewhere."""
+        key = cross_key(context, act.key)
+        row = self._index.get(key)
+        return row if row is not None or not self._full else min(hashed(key), len(self._mean) - 1)

@@ -26,6 +26,8 @@ FULL = 100
 REWARD_LIMIT = 1_000.0
 #: Decisions a model must have seen before others inherit of it.
 _EXPERIENCED = 200.0
+#: Variants whose losses are counted one by one; callers may name ever new ones.
+_VARIANTS = 4_096
 #: Events that say a person was lost, or nearly.
 _GUARDRAILS = frozenset({EventType.UNSUBSCRIBED, EventType.COMPLAINED})
 #: Publish once this share of a model's weight is new.
@@ -67,6 +69,11 @@ class ModelState:
     counts: dict[str, float] = field(default_factory=dict)
     changed: float = 0.0
     harm: dict[int, list[float]] = field(default_factory=dict)
+
+    def harm_by(self, variant: int) -> list[float]:
+        """Of a variant; those beyond the first _VARIANTS stand together, under a key that no variant has."""
+        known = variant in self.harm or len(self.harm) < _VARIANTS
+        return self.harm.setdefault(variant if known else 0, [0.0, 0.0])
 
     def worth_publishing(self) -> bool:
         return self.changed > 0.0 and self.changed >= _CHANGED_SHARE * self.rewards.weight
@@ -180,13 +187,13 @@ class CreditLedger:
 
     def _sent(self, model: ModelState, decision: OpenDecision, weight: float) -> None:
         self.losses.sent(decision.action.load, weight)
-        model.harm.setdefault(decision.action.variant[0], [0.0, 0.0])[1] += weight
+        model.harm_by(decision.action.variant[0])[1] += weight
 
     def _lost(self, decision: OpenDecision, loss: float) -> None:
         """What a decision cost, once it was exposed; before, it is kept until then."""
         if decision.exposed and loss != decision.loss:
             self.losses.changed(decision.action.load, decision.weight, decision.loss, loss)
-            harm = self._model(decision).harm[decision.action.variant[0]]
+            harm = self._model(decision).harm_by(decision.action.variant[0])
             harm[0] += decision.weight * ((loss > 0.0) - (decision.loss > 0.0))
         decision.loss = loss
 

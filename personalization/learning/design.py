@@ -47,6 +47,8 @@ Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 EXACT, DIMENSIONS = 224, 256
+#: Pairs whose dimension is remembered; callers may send ever new values, so later ones are found by their hash alone.
+REMEMBERED = 8_192
 #: Instead of a dimension, for a pair that is not modelled.
 NOWHERE = -1
 
@@ -152,11 +154,20 @@ class Design:
         return _differences(action.variant, action.channel, action.hour, channel, hour)
 
     def _crossed(self, acts: tuple[ActKey, ...], contexts: Sequence[Sequence[Feature]], values: Array) -> Array:
-        landing = self._landings.setdefault(acts, _Landing(len(acts)))
+        landing = self._landing(acts)
         keys = [key for context in contexts for key, _ in context]
         new = [key for key in dict.fromkeys(keys) if key not in landing.place]
         landing.add(new, [[self._dimension(key, act) if crosses(key, act) else NOWHERE for act in acts] for key in new])
         return spread(contexts, landing.rows[[landing.place[key] for key in keys]], values, self.size)
+
+    def _landing(self, acts: tuple[ActKey, ...]) -> _Landing:
+        """What it remembers can be found again, so a full one begins anew."""
+        if len(self._landings) >= REMEMBERED:
+            self._landings.clear()
+        landing = self._landings.get(acts)
+        if landing is None or len(landing.place) >= REMEMBERED:
+            landing = self._landings[acts] = _Landing(len(acts))
+        return landing
 
     def _evidence(self, phi: Array, taken: Sequence[Taken]) -> None:
         known = [(EVIDENCE * a.preference, EVIDENCE * a.habit, *load_values(a.load)) for a in taken]
@@ -170,9 +181,16 @@ class Design:
         key = cross_key(context, act.key)
         row = self.index.get(key)
         if row is None:
-            row = self.index[key] = self.size if self.size < EXACT else EXACT + key % (DIMENSIONS - EXACT)
+            row = self.size if self.size < EXACT else hashed(key)
             self.groups += [group_of(context, act)] * (row + 1 - self.size)
+            if len(self.index) < REMEMBERED:
+                self.index[key] = row
         return row
+
+
+def hashed(key: int) -> int:
+    """The dimension of a pair that came too late for one of its own."""
+    return EXACT + key % (DIMENSIONS - EXACT)
 
 
 class _Landing:

@@ -89,8 +89,9 @@ def test_what_is_learned_of_a_tone_serves_an_arm_never_seen() -> None:
 def test_answers_do_not_depend_on_who_else_is_asked_about() -> None:
     rng = np.random.default_rng(3)
     contexts = [((BIAS, 256), *((feature_key(f"t{j}={rng.integers(4)}"), 256) for j in range(6))) for _ in range(100)]
-    together = taught(200).variants(contexts, ARMS)
-    assert together == [taught(200).variants([context], ARMS)[0] for context in contexts]
+    body = encode_policy(model_of(200), {})
+    together = decode_policy(body, 1, "m").variants(contexts, ARMS)
+    assert together == [decode_policy(body, 1, "m").variants([context], ARMS)[0] for context in contexts]
 
 
 def test_evidence_about_a_person_counts_from_the_first_decision() -> None:
