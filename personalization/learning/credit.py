@@ -16,7 +16,7 @@ import msgspec
 
 from personalization.learning.encoding import Feature, Taken
 from personalization.learning.frequency import Losses
-from personalization.learning.logistic import RewardModel
+from personalization.learning.logistic import Entered, RewardModel
 from personalization.tenant import RewardSpec
 from personalization.vocabulary import Aggregation, EventType
 
@@ -31,7 +31,7 @@ _CHANGED_SHARE = 0.01
 
 
 class OpenDecision(msgspec.Struct, array_like=True, gc=False):
-    """A decision that may still learn. Times in microseconds; seen: event types so far; curvature, block: as its model said
+    """A decision that may still learn. Times in microseconds; seen: event types so far; entered: what its model said
     when it came in."""
 
     seq: int
@@ -47,8 +47,7 @@ class OpenDecision(msgspec.Struct, array_like=True, gc=False):
     exposed: bool = False
     final: bool = False
     weight: float = 0.0
-    curvature: float = 0.0
-    block: int = 0
+    entered: Entered = Entered(0.0, 0, 0.0)
     reward: float = 0.0
     loss: float = 0.0
     earned: dict[str, float] = msgspec.field(default_factory=dict)
@@ -100,9 +99,7 @@ class CreditLedger:
         del self.by_id[decision.decision_id]
         if decision.exposed:
             model = self._model(decision)
-            model.rewards.leave(
-                decision.context, decision.action, decision.reward, decision.weight, decision.curvature, decision.block
-            )
+            model.rewards.leave(decision.context, decision.action, decision.reward, decision.weight, decision.entered)
             self._lost(decision, 0.0)
             self._sent(model, decision, -decision.weight)
             for kind in ("exposed", *decision.seen):
@@ -127,8 +124,8 @@ class CreditLedger:
             [d.reward for d in decisions],
             [d.weight for d in decisions],
         )
-        for decision, curvature, block in zip(decisions, *came_in, strict=True):
-            decision.curvature, decision.block = curvature, block
+        for decision, entered in zip(decisions, came_in, strict=True):
+            decision.entered = entered
             self._sent(model, decision, decision.weight)
             loss, decision.loss = max(decision.loss, -decision.reward, 0.0), 0.0
             self._lost(decision, loss)
@@ -166,7 +163,7 @@ class CreditLedger:
             if decision is not None:
                 del self.by_id[decision.decision_id]
                 if decision.exposed:
-                    settled[decision.model_id].append(decision.block)
+                    settled[decision.model_id].append(decision.entered.block)
         for model_id, blocks in settled.items():
             self.models[model_id].rewards.settle(blocks)
 
@@ -174,7 +171,7 @@ class CreditLedger:
         reward = max(-REWARD_LIMIT, min(REWARD_LIMIT, reward))
         if decision.exposed and reward != decision.reward:
             model = self._model(decision)
-            model.rewards.correct(decision.context, decision.action, decision.reward, reward, decision.weight, decision.block)
+            model.rewards.correct(decision.context, decision.action, decision.reward, reward, decision.weight, decision.entered)
             model.changed += decision.weight
         self._lost(decision, max(-reward, 0.0))
         decision.reward = reward

@@ -35,7 +35,6 @@ from personalization.learning.encoding import (
     ActKey,
     Feature,
     Taken,
-    channel_act,
     cross_key,
     family_of,
     hour_values,
@@ -97,7 +96,7 @@ class Design:
 
     index: dict[int, int] = field(default_factory=dict)
     groups: list[Group] = field(default_factory=list)
-    first: tuple[str, int] | None = None
+    first: tuple[int, int] | None = None
     _landings: dict[tuple[ActKey, ...], _Landing] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -184,11 +183,11 @@ def crosses(context: int, act: ActKey) -> bool:
 
 @lru_cache(maxsize=16384)
 def _differences(
-    variant: tuple[int, ...], channel: str, hour: int, first_channel: str, first_hour: int
+    variant: tuple[int, ...], channel: int, hour: int, first_channel: int, first_hour: int
 ) -> tuple[tuple[ActKey, ...], tuple[float, ...]]:
     acts = [(SHARED_ACT, 1.0), *((ActKey(KIND_VARIANT, key), 1.0) for key in variant)]
     if channel != first_channel:
-        acts.append((channel_act(channel), 1.0))
+        acts.append((ActKey(KIND_CHANNEL, channel), 1.0))
     if hour != first_hour:
         acts += zip(HOUR_ACTS, map(sub, hour_values(hour), hour_values(first_hour)), strict=True)
     found, values = zip(*acts, strict=True)
