@@ -25,12 +25,13 @@ from personalization.learning.encoding import (
     EVIDENCE,
     HABIT,
     HOUR_ACTS,
+    KIND_CHANNEL,
     KIND_VARIANT,
     PREFERENCE,
     QUANTUM,
     ActKey,
     Feature,
-    channel_act,
+    channel_key,
     hour_values,
     signed,
 )
@@ -46,7 +47,7 @@ Options = Sequence[Mapping[ActKey, float]]
 
 class Part(msgspec.Struct, frozen=True):
     """What one thing adds. stage, option: "channel", "push"; about: "" the option itself, "feature" (its key in `feature`),
-    "preference", "habit", "cost", "reach" or "risk"; value: the feature's, or how much of it there is."""
+    "preference", "habit", "cost", "reach", "risk" or "repeat"; value: the feature's, or how much of it there is."""
 
     stage: str
     option: str
@@ -73,9 +74,14 @@ def weighed(one: Inputs, path: Path) -> Weighed | None:
     stages = (_variant(one, path, policy), _channel(one, path, policy), _hour(one, path, policy))
     base = policy.base(one.features) + policy.tired(one.load)
     greedy, mean = base + sum(stage[1] for stage in stages), base + sum(stage[2] for stage in stages)
-    parts = [part for found, _, _ in stages for part in found if abs(part.effect) > _NOTHING]
+    parts = [part for found, _, _ in stages for part in found if abs(part.effect) > _NOTHING or _seen(part)]
     parts.sort(key=lambda part: -abs(part.effect))
     return Weighed(tuple(parts), mean, greedy, policy.value(greedy))
+
+
+def _seen(part: Part) -> bool:
+    """What is known of the person and the moment is told even while nothing was learned of it."""
+    return part.stage == "variant" and part.about in ("", "feature")
 
 
 #: Parts of a stage, the score of its greedy option and the mean of all.
@@ -85,13 +91,15 @@ _Stage = tuple[list[Part], float, float]
 def _variant(one: Inputs, path: Path, policy: Policy) -> _Stage:
     """A model that does not choose among variants still has the score of the one that goes."""
     actions, at = tuple(one.candidates[i].actions for i in path.options[0]), path.options[0].index(path.triple.variant)
-    scores = policy.variants([one.features], actions, one.method)[0].scores
+    shown = bytes([one.shown[i] for i in path.options[0]]) if one.shown else b""
+    scores = policy.variants([one.features], actions, one.method, shown)[0].scores
     name = one.candidates[path.triple.variant].variant_id
     acts = [{ActKey(KIND_VARIANT, key): float(action.count(key)) for key in action} for action in actions]
     parts = [*_crossed("variant", name, policy, one.features, _apart(acts, at))]
-    risks = policy.risk(actions)
+    risks, repeats = policy.against(actions, shown)
     times = policy.burden.risks.get(actions[at][0], 1.0)
-    parts.append(Part("variant", name, "risk", times, risks[at] - _mean(risks)))
+    parts.append(Part("variant", name, "risk", times, _mean(risks) - risks[at]))
+    parts.append(Part("variant", name, "repeat", float(bool(shown and shown[at])), _mean(repeats) - repeats[at]))
     return parts, scores[at], _mean(scores)
 
 
@@ -99,10 +107,11 @@ def _channel(one: Inputs, path: Path, policy: Policy) -> _Stage:
     if not one.stages & CHANNEL:
         return [], 0.0, 0.0
     options, at = [one.channels[i] for i in path.options[1]], path.options[1].index(path.triple.channel)
-    names, liked = tuple([option.name for option in options]), tuple([option.preference for option in options])
-    scores = policy.channels(one.features, names, liked, path.shifts, one.method).scores
-    name = names[at]
-    parts = [*_crossed("channel", name, policy, one.features, _apart([{channel_act(n): 1.0} for n in names], at))]
+    keys, liked = tuple([channel_key(option.name) for option in options]), tuple([option.preference for option in options])
+    scores = policy.channels(one.features, keys, liked, path.shifts, one.method).scores
+    name = options[at].name
+    acts = [{ActKey(KIND_CHANNEL, key): 1.0} for key in keys]
+    parts = [*_crossed("channel", name, policy, one.features, _apart(acts, at))]
     parts.append(_evidence("channel", name, "preference", policy, PREFERENCE, liked, at))
     reach = [math.log(max(option.reach, 1) / MILLE) for option in options]
     arrives = reach[at] - _mean(reach)

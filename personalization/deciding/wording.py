@@ -75,6 +75,7 @@ _CAUSES: Mapping[str, str] = {
     "cost": "the cost of {0}",
     "reach": "how surely {0} arrives",
     "risk": "how few people {0} loses",
+    "repeat": "how new {0} still is to this person",
 }
 
 
