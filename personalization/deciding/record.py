@@ -127,6 +127,10 @@ class Doing(msgspec.Struct, array_like=True, frozen=True):
     reason: str | None = None
     retry_at: int | None = None
 
+    def same(self, other: Doing) -> bool:
+        """Whether it comes to the same for the person, whatever the reason."""
+        return (self.variant_id, self.channel, self.at) == (other.variant_id, other.channel, other.at)
+
 
 class WhatIf(msgspec.Struct, array_like=True, frozen=True):
     """What would be greedy under one changed input. kind: see `explanation`; subjects: channels; feature: its key"""

@@ -51,7 +51,7 @@ def _explained(question: Question, prepared: Prepared, outcome: Outcome, policy_
     constraints, otherwise = _constraints(trial, prepared, now, returned)
     found = (
         *otherwise[:_MOST_CONSTRAINTS],
-        *([WhatIf("no_apprentice", now)] if prepared.mode is Mode.APPRENTICE and now != returned else []),
+        *([WhatIf("no_apprentice", now)] if prepared.mode is Mode.APPRENTICE and not now.same(returned) else []),
         *_certain(prepared.inputs, outcome, policy_of),
         *_without_feature(prepared.inputs, policy_of),
         *_unknown(trial),
@@ -87,7 +87,7 @@ def _constraints(trial: _Trial, prepared: Prepared, now: Doing, returned: Doing)
     for members in _by_name(prepared.constraints):
         then = trial.without(members)
         instead = prepared.inputs.forced and members[0].name in _INSTEAD
-        changes = then != (returned if instead else now)
+        changes = not then.same(returned if instead else now)
         judged += _judged(trial, members, now, changes, refused)
         if changes:
             what_ifs.append(_relaxed(trial, members, then))
@@ -109,7 +109,7 @@ def _judged(trial: _Trial, members: Sequence[Constraint], now: Doing, changes: b
     if len(members) == 1 or not changes:
         alone = [changes] * len(members)
     else:
-        alone = [trial.without([c]) != now for c in members[:_LOOKED_INTO]] + [False] * len(members[_LOOKED_INTO:])
+        alone = [not trial.without([c]).same(now) for c in members[:_LOOKED_INTO]] + [False] * len(members[_LOOKED_INTO:])
         alone = alone if any(alone) else [True] * len(members)
     return [replace(c, binding=own or (refused and c.binding)) for c, own in zip(members, alone, strict=True)]
 

@@ -155,7 +155,7 @@ def supposed(record: Record, one: WhatIf, names: Mapping[int, str]) -> str:
 def would(record: Record, one: WhatIf) -> str:
     """What would be done: "variant b by push at 19:00", or still would, where it is greedy as it is."""
     then = one.then
-    still = "still " if then == doing(record.inputs, record.outcome.greedy) and one.kind not in _RETURNS else ""
+    still = "still " if one.kind not in _RETURNS and then.same(doing(record.inputs, record.outcome.greedy)) else ""
     if then.at is None:
         until = "" if then.retry_at is None else f" until {_time(record, then.retry_at)}"
         return f"{still}nothing would be sent{until}: {_reason(then.reason)}"
