@@ -24,6 +24,8 @@ from personalization.vocabulary import Aggregation, EventType
 FULL = 100
 #: A single reward beyond this is cut to it.
 REWARD_LIMIT = 1_000.0
+#: Decisions a model must have seen before others inherit of it.
+_EXPERIENCED = 200.0
 #: Events that say a person was lost, or nearly.
 _GUARDRAILS = frozenset({EventType.UNSUBSCRIBED, EventType.COMPLAINED})
 #: Publish once this share of a model's weight is new.
@@ -189,7 +191,14 @@ class CreditLedger:
         decision.loss = loss
 
     def _model(self, decision: OpenDecision) -> ModelState:
-        return self.models.setdefault(decision.model_id, ModelState())
+        known = self.models.get(decision.model_id)
+        return known if known is not None else self.models.setdefault(decision.model_id, self._begun())
+
+    def _begun(self) -> ModelState:
+        """A new model begins with what the tenant's heaviest one knows of people, channels and hours."""
+        _, heaviest = max(((m.rewards.weight, name) for name, m in self.models.items()), default=(0.0, ""))
+        donor = self.models.get(heaviest)
+        return ModelState(donor.rewards.heir()) if donor is not None and donor.rewards.weight >= _EXPERIENCED else ModelState()
 
     def _weight(self, user_ref: bytes | None) -> float:
         if user_ref is None:

@@ -13,6 +13,8 @@ Priors: weights of one group (see `design`) share a deviation, learned with the 
 an EM step at each refresh), families of features borrowing from all families of their kind: what makes no difference is
 neither followed nor explored.
 
+A tenant's newest model is the heir of its heaviest one (tenant > message > segment > person): a prior in rows.
+
 Forgetting: rows enter in blocks. Once a block is complete and all its rewards are known, everything older is believed as
 much as makes the block's rewards most likely (power prior, Ibrahim and Chen 2000), so a world that stays is remembered in
 full and a world that changed is forgotten at once.
@@ -48,6 +50,8 @@ _OFTEN = 0.25
 _DISPERSION_WEIGHT = 5.0
 #: Columns of the sums of learning.recovering, and the deviations of doubt that a penalty must have left behind.
 _SUMS, _BEYOND_DOUBT = 6, 2.0
+#: Decisions that an inherited belief counts for.
+_INHERITED = 50.0
 #: A logit beyond this is as good as certain.
 _SURE = 8.0
 
@@ -114,6 +118,10 @@ class Sums:
     def faded(self, kept: float) -> Sums:
         return Sums(kept * self.curvature, kept * self.mass, kept * self.gain, kept * self.loss, kept * self.scalars)
 
+    def of(self, rows: list[int]) -> Sums:
+        """Of some dimensions alone."""
+        return Sums(self.curvature[np.ix_(rows, rows)], self.mass[rows], self.gain[rows], self.loss[rows], self.scalars.copy())
+
     def pack(self) -> tuple[object, ...]:
         return (self.curvature.tobytes(), self.mass.tobytes(), self.gain.tobytes(), self.loss.tobytes(), self.scalars.tobytes())
 
@@ -148,6 +156,15 @@ class RewardModel:
     changed: float = 0.0
     forgot: int = 0
     recovering: Array = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def heir(self) -> RewardModel:
+        """The model of another message of the same tenant: what this one knows of people, channels and hours stands in it for
+        a few decisions (a power prior), until its own say otherwise."""
+        design, left = self.design.without_variants()
+        past = self.total().of(left).faded(min(1.0, _INHERITED / max(self.weight, 1.0)))
+        heir = RewardModel(design=design, past=past, low=self.low, top=self.top, deviations=dict(self.deviations))
+        heir.belief = heir.posterior()[0]
+        return heir
 
     def enter(
         self, contexts: Sequence[Sequence[Feature]], taken: Sequence[Taken], rewards: Sequence[float], weights: Sequence[float]

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from statistics import fmean
 
 import msgspec
 import numpy as np
 
-from personalization.learning.design import Array, Group, group_of, prior_deviation, prior_mean
+from personalization.learning.design import Array, Group, group_of, prior_deviation, prior_mean, told
 from personalization.learning.encoding import (
     BIAS,
     EVIDENCE,
@@ -238,6 +239,14 @@ class Policy:
             return prior_mean(group_of(key, act)) if row is None else float(self.mean[row])
 
         return [value * QUANTUM * sum(weight(key, act) * size for act, size in acts) for key, value in context]
+
+    def deviations(self) -> dict[str, dict[str, float]]:
+        """How far weights were found to differ, in logits: level -> part -> standard deviation, the mean over features."""
+        found: dict[str, dict[str, list[float]]] = {}
+        for group, deviation in sorted(self._deviations.items()):
+            level, part = told(group)
+            found.setdefault(level, {}).setdefault(part, []).append(deviation)
+        return {level: {part: fmean(own) for part, own in parts.items()} for level, parts in found.items()}
 
     # -- beliefs -----------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from personalization.learning.encoding import (
 from personalization.learning.logistic import Entered, RewardModel
 from personalization.learning.policy import Policy, decode_policy, encode_policy
 
-EMAIL = channel_key("email")
+EMAIL, PUSH = channel_key("email"), channel_key("push")
 
 
 ARMS = tuple(variant_acts(name, []) for name in "abc")
@@ -227,3 +227,32 @@ def test_a_repeat_taken_back_or_corrected_leaves_the_sums_as_they_should_be() ->
     model.correct(CONTEXT, again, 0.0, 1.0, 1.0, entered)
     model.leave(CONTEXT, again, 1.0, 1.0, entered)
     assert model.recovering == pytest.approx(before, abs=1e-9)
+
+
+def by_channel(model: RewardModel, arms: tuple[tuple[int, ...], ...], rows: int, seed: int) -> RewardModel:
+    """Push earns three times what e-mail does, evenings twice what mornings do; variants earn the same."""
+    rng = np.random.default_rng(seed)
+    push, hours = rng.random(rows) < 0.5, rng.choice([8, 20], rows)
+    rewards = rng.random(rows) < 0.1 * np.where(push, 3.0, 1.0) * np.where(hours == 20, 2.0, 1.0)
+    taken = [Taken(arms[i % 2], PUSH if p else EMAIL, int(h)) for i, (p, h) in enumerate(zip(push, hours, strict=True))]
+    model.enter([CONTEXT] * rows, taken, rewards.astype(float).tolist(), [1.0] * rows)
+    return model
+
+
+def test_an_heir_knows_channels_and_hours_but_nothing_of_variants() -> None:
+    heir = by_channel(RewardModel(), ARMS[:2], 3_000, 1).heir()
+    learned = policy(heir)
+    assert learned.channels(CONTEXT, (EMAIL, PUSH), (0, 0), (0.0, 0.0)).greedy == 1
+    assert learned.hours(CONTEXT, bytes([8, 20]), b"").greedy == 1
+    assert heir.weight == pytest.approx(50.0)
+    assert not {group for group in heir.design.groups if group[1] == KIND_VARIANT}
+    assert min(learned.variants([CONTEXT], ARMS)[0].shares) > 0.2
+
+
+def test_what_was_inherited_gives_way_to_what_is_seen() -> None:
+    heir = by_channel(RewardModel(), ARMS[:2], 3_000, 1).heir()
+    rng = np.random.default_rng(2)
+    channels = rng.choice([EMAIL, PUSH], 1_500)
+    rewards = rng.random(1_500) < np.where(channels == EMAIL, 0.4, 0.1)
+    heir.enter([CONTEXT] * 1_500, [Taken(ARMS[2], int(c), 20) for c in channels], rewards.astype(float).tolist(), [1.0] * 1_500)
+    assert policy(heir).channels(CONTEXT, (EMAIL, PUSH), (0, 0), (0.0, 0.0)).greedy == 0

@@ -131,3 +131,10 @@ def test_upper_bounds_leave_nothing_to_chance_and_inverse_gaps_do() -> None:
     learned = taught(200)
     assert learned.variants([CONTEXT], ARMS, PolicyMethod.LINUCB)[0].shares.count(0.0) == 2
     assert min(learned.variants([CONTEXT], ARMS, PolicyMethod.SQUARECB)[0].shares) > 0.0
+
+
+def test_a_policy_tells_how_far_people_and_options_were_found_to_differ() -> None:
+    told = taught(2_000).deviations()
+    assert set(told) == {"everybody", "segment", "person"}
+    assert told["everybody"]["variant"] > 0.0
+    assert told["segment"]["variant"] < told["everybody"]["variant"]
