@@ -273,6 +273,43 @@ def _ranking(where: Preference) -> bytes:
     return bytes([option for option, _ in order])
 
 
+class Path(msgspec.Struct, frozen=True):
+    """The stages along the greedy triple, for who wants to look into them.
+
+    triple  : what certainty would send, if it sends        policy : None where no stage reads one
+    options : of the variant, channel and slot stages       kept : P(greedy) of the same, given that something is sent
+    shifts  : what cost and reach take off each of the channels, in logits
+    """
+
+    triple: Triple
+    policy: Policy | None
+    options: tuple[tuple[int, ...], ...]
+    kept: tuple[float, ...]
+    shifts: tuple[float, ...]
+
+
+def path_of(one: Inputs, policy_of: PolicyOf) -> Path | None:
+    """None where nothing is feasible."""
+    found = _asked([one], policy_of)[0]
+    if found is None:
+        return None
+    policy, variant, logit = found
+    where, at_channel = _where(one, variant.greedy, policy, logit)
+    when, at_hour = _when(one, where.greedy, policy)
+    send = _whether(one, policy, logit + at_channel + at_hour)
+    stages = (variant, where, when)
+    sends = send.kept if send.greedy == _SENT else 1.0
+    limits = _limits(one.exploration, (sends, variant.kept, where.kept, when.kept))
+    terms = [(one.channels[i].cost, one.channels[i].reach) for i in where.options]
+    return Path(
+        Triple(variant.greedy, where.greedy, when.greedy),
+        policy,
+        tuple(stage.options for stage in stages),
+        tuple(staged(stage, limit).kept for stage, limit in zip(stages, limits[1:], strict=True)),
+        (0.0,) * len(terms) if policy is None else _shifts(one, policy, logit, terms),
+    )
+
+
 @lru_cache(maxsize=4096)
 def bits(mask: int) -> tuple[int, ...]:
     """The numbers of the bits that are set, ascending."""

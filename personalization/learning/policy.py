@@ -201,6 +201,11 @@ class Policy:
         """
         return self.burden.marginal(lambda n: self.value(logit + self.tired(n)), load)
 
+    def against(self, actions: tuple[tuple[int, ...], ...], shown: bytes) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """What losses, and what repeats, take off each variant's score, in logits."""
+        shown = shown if shown and self.recovery.gamma else bytes(len(actions))
+        return tuple(self._worth(self._losses(actions)).tolist()), tuple(self._worth(self._repeats(shown)).tolist())
+
     def _losses(self, actions: tuple[tuple[int, ...], ...]) -> Array:
         """(k,) what each variant loses beyond the usual."""
         if not self.burden.known or not self.split:
