@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from threadpoolctl import threadpool_limits
 
 from personalization.clock import ManualClock, instant
 from personalization.security.cipher import EnvelopeCipher
@@ -24,6 +25,13 @@ MASTER_KEYS = (("k1", bytes(range(32))),)
 
 #: Opens the same store again: another process, or the same one after a restart.
 Reopen = Callable[[], Storage]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_a_product() -> Iterator[None]:
+    """As in a house that has started: matrices of this size are slower on several threads, tenfold on a busy machine."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture

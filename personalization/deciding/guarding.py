@@ -9,9 +9,6 @@ from personalization.deciding.record import Guarded, Inputs, Outcome, Record
 from personalization.learning.guardrails import Guardrails, Standing, worst
 from personalization.learning.policy import Policy
 
-#: Recommended where no variant was left, so that the least bad went.
-LEAST_BAD = "guardrails_crossed"
-
 #: Keys of the features of every candidate; the first of each is the variant's own.
 Actions = tuple[tuple[int, ...], ...]
 
@@ -32,18 +29,26 @@ def guarded(inputs: Inputs, outcome: Outcome, policy_of: Callable[[str, int], Po
     policy, actions = policy_of(inputs.model_id, inputs.snapshot_id), tuple([c.actions for c in inputs.candidates])
     drawn = admitted(policy, inputs.guardrails, actions)
     return tuple(
-        Guarded(inputs.candidates[i].variant_id, found.event, found.rate, found.limit, found.probability, i in drawn)
+        Guarded(
+            variant_id=inputs.candidates[i].variant_id,
+            event=found.event,
+            rate=found.rate,
+            limit=found.limit,
+            probability=found.probability,
+            admitted=i in drawn,
+            binding=i not in drawn and _greedy(inputs, policy, actions, (*drawn, i)) == i,
+        )
         for i, found in _over(policy, inputs.guardrails, actions).items()
     )
 
 
 def guardrail_documents(record: Record) -> list[dict[str, Any]]:
-    """As constraints of an explanation; one that took its variant out of the draw is binding."""
+    """As constraints of an explanation."""
     return [
         {
             "name": "guardrail",
             "channel": "*",
-            "binding": not one.admitted,
+            "binding": one.binding,
             "retry_at": None,
             "variant_id": one.variant_id,
             "event": one.event,
@@ -53,6 +58,16 @@ def guardrail_documents(record: Record) -> list[dict[str, Any]]:
         }
         for one in record.guarded
     ]
+
+
+def offered(actions: Actions, shown: bytes, options: tuple[int, ...]) -> tuple[Actions, bytes]:
+    """What a policy is asked about these of the candidates."""
+    return tuple([actions[i] for i in options]), bytes([shown[i] for i in options]) if shown else shown
+
+
+def _greedy(inputs: Inputs, policy: Policy, actions: Actions, options: tuple[int, ...]) -> int:
+    asked, shown = offered(actions, inputs.shown, options)
+    return options[policy.variants([inputs.features], asked, inputs.method, shown)[0].greedy]
 
 
 def _over(policy: Policy, guardrails: Guardrails, actions: Actions) -> dict[int, Standing]:

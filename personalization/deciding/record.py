@@ -35,7 +35,8 @@ class ChannelOption(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Constraint(msgspec.Struct, array_like=True, frozen=True):
-    """A rule that took something out of the feasible set; binding: it left nothing."""
+    """A rule that took something out of the feasible set. binding: it left nothing of its subject; of a decision that was
+    explained: without it another action would be the greedy one."""
 
     name: str
     subject: str
@@ -45,7 +46,10 @@ class Constraint(msgspec.Struct, array_like=True, frozen=True):
 
 class Guarded(msgspec.Struct, array_like=True, frozen=True):
     """A variant that is over a guardrail: so often this event followed it, where so often is acceptable, with what
-    probability it really is more often. admitted: it was drawn from all the same, being the least bad."""
+    probability it really is more often.
+
+    admitted : it may go all the same, being the least bad     binding : but for the guardrail it would be the greedy one
+    """
 
     variant_id: str
     event: str
@@ -53,6 +57,7 @@ class Guarded(msgspec.Struct, array_like=True, frozen=True):
     limit: float
     probability: float
     admitted: bool
+    binding: bool
 
 
 class Inputs(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -61,6 +66,7 @@ class Inputs(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     exploration : highest P(joint action differs from the greedy one), in millionths
     method      : how the policy chooses, see learning.policy
     stages      : bit 0 variant, 1 channel, 2 timing, 3 send: which stages a model takes part in
+    shown       : how long ago the person got each candidate (encoding.ago), empty where none was
     load        : the person's sends of the last seven days    relieved_at : when the oldest of them is a week ago
     forced      : "" draws; "baseline" takes the baseline, its draw kept as the shadow
     hours       : local hour of week of each slot, a byte each
@@ -85,6 +91,7 @@ class Inputs(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     method: str
     stages: int
     forced: str
+    shown: bytes = b""
     load: int = 0
     relieved_at: int | None = None
     refusal: str | None = None
@@ -129,11 +136,36 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
         return self.send * self.variant * self.channel * self.timing
 
 
+class Doing(msgspec.Struct, array_like=True, frozen=True):
+    """What would be done, in names. reason, retry_at: of sending nothing"""
+
+    variant_id: str | None = None
+    channel: str | None = None
+    at: int | None = None
+    reason: str | None = None
+    retry_at: int | None = None
+
+    def same(self, other: Doing) -> bool:
+        """Whether it comes to the same for the person, whatever the reason."""
+        return (self.variant_id, self.channel, self.at) == (other.variant_id, other.channel, other.at)
+
+
+class WhatIf(msgspec.Struct, array_like=True, frozen=True):
+    """What would be greedy under one changed input. kind: see `explanation`; subjects: channels; feature: its key"""
+
+    kind: str
+    then: Doing
+    subjects: tuple[str, ...] = ()
+    at: int | None = None
+    feature: int = 0
+
+
 class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """A decision at rest.
 
     forecast    : P(open, click, convert, unsubscribe)
     trains      : whether the learner may use it
+    what_ifs    : of a decision that was to be explained
     guarded     : the feasible variants that are over a guardrail, where a policy chose among them
     """
 
@@ -159,6 +191,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     explain: bool
     cache_hit: bool
     milliseconds: float
+    what_ifs: tuple[WhatIf, ...] = ()
     guarded: tuple[Guarded, ...] = ()
 
 

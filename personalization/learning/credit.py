@@ -21,6 +21,8 @@ from personalization.reward import RewardSpec
 
 #: Decisions of one user that count in full; the n-th after that counts (FULL / n)^2, so all together stay bounded.
 FULL = 100
+#: Decisions a model must have seen before others inherit of it.
+_EXPERIENCED = 200.0
 
 
 @dataclass
@@ -95,7 +97,7 @@ class CreditLedger:
             if decision is not None:
                 del self.by_id[decision.decision_id]
                 if decision.exposed:
-                    settled[decision.model_id].append(decision.block)
+                    settled[decision.model_id].append(decision.entered.block)
         for model_id, blocks in settled.items():
             self.models[model_id].rewards.settle(blocks)
 
@@ -114,7 +116,14 @@ class CreditLedger:
             decision.loss = loss
 
     def _model(self, decision: OpenDecision) -> ModelState:
-        return self.models.setdefault(decision.model_id, ModelState())
+        known = self.models.get(decision.model_id)
+        return known if known is not None else self.models.setdefault(decision.model_id, self._begun())
+
+    def _begun(self) -> ModelState:
+        """A new model begins with what the tenant's heaviest one knows of people, channels and hours."""
+        _, heaviest = max(((m.rewards.weight, name) for name, m in self.models.items()), default=(0.0, ""))
+        donor = self.models.get(heaviest)
+        return ModelState(donor.rewards.heir()) if donor is not None and donor.rewards.weight >= _EXPERIENCED else ModelState()
 
     def _weight(self, user_ref: bytes | None) -> float:
         if user_ref is None:

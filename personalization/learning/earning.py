@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from personalization.learning.encoding import Feature, Taken
+from personalization.learning.logistic import Entered
 from personalization.reward import RewardSpec, cut
 from personalization.vocabulary import Aggregation, EventType
 
@@ -20,8 +21,8 @@ class Earned(msgspec.Struct, array_like=True, gc=False):
 
 
 class OpenDecision(msgspec.Struct, array_like=True, gc=False):
-    """A decision that may still learn. Times in microseconds; seen: event types so far; curvature, block: as its model said
-    when it came in; reward: as its model knows it, once exposed; loss: as it was counted.
+    """A decision that may still learn. Times in microseconds; seen: event types so far; entered: what its model said when
+    it came in; reward: as its model knows it, once exposed; loss: as it was counted.
 
     left : the most that an event which says the person was lost takes off     template : its id and version
     """
@@ -39,8 +40,7 @@ class OpenDecision(msgspec.Struct, array_like=True, gc=False):
     exposed: bool = False
     final: bool = False
     weight: float = 0.0
-    curvature: float = 0.0
-    block: int = 0
+    entered: Entered = Entered(0.0, 0, 0.0)
     reward: float = 0.0
     loss: float = 0.0
     earned: dict[str, Earned] = {}

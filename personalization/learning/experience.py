@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,9 @@ from personalization.learning.earning import OpenDecision
 from personalization.learning.logistic import RewardModel
 
 #: Publish once this share of a model's weight is new.
-_CHANGED_SHARE = 0.01
+_CHANGED_SHARE = 0.02
+#: Variants counted one by one, since callers may name ever new ones; the others stand together under a key that none has.
+_VARIANTS, _OTHERS = 4_096, 0
 #: What a decision counts as once it is exposed.
 EXPOSED = "exposed"
 
@@ -34,40 +36,43 @@ class ModelState:
         return self.changed > 0.0 and self.changed >= _CHANGED_SHARE * self.rewards.weight
 
     def entered(self, decisions: Sequence[OpenDecision]) -> None:
-        """Each is told the curvature and the block it came in with."""
+        """Each is told how it came in."""
         came_in = self.rewards.enter(
             [d.context for d in decisions],
             [d.action for d in decisions],
             [d.reward for d in decisions],
             [d.weight for d in decisions],
         )
-        for decision, curvature, block in zip(decisions, *came_in, strict=True):
-            decision.curvature, decision.block = curvature, block
+        for decision, entered in zip(decisions, came_in, strict=True):
+            decision.entered = entered
             self._sent(decision, decision.weight)
             self.changed += decision.weight
 
     def left(self, decision: OpenDecision) -> None:
         """As if it had never been; its loss was taken back before."""
-        self.rewards.leave(decision.context, decision.action, decision.reward, decision.weight, decision.curvature, decision.block)
+        self.rewards.leave(decision.context, decision.action, decision.reward, decision.weight, decision.entered)
         self._sent(decision, -decision.weight)
         self.changed += decision.weight
 
     def corrected(self, decision: OpenDecision, reward: float) -> None:
-        self.rewards.correct(decision.context, decision.action, decision.reward, reward, decision.weight, decision.block)
+        self.rewards.correct(decision.context, decision.action, decision.reward, reward, decision.weight, decision.entered)
         self.changed += decision.weight
 
     def count(self, decision: OpenDecision, kind: str, weight: float) -> None:
-        for counts in (self.counts, self.variants.setdefault(decision.variant, {})):
+        for counts in (self.counts, self.variants.setdefault(_counted_as(decision, self.variants), {})):
             counts[kind] = counts.get(kind, 0.0) + weight
 
     def lost(self, decision: OpenDecision, loss: float) -> None:
         """A loss where there was none, or none where there was one."""
-        self.harm[decision.variant][0] += decision.weight * ((loss > 0.0) - (decision.loss > 0.0))
+        self._harm_by(decision)[0] += decision.weight * ((loss > 0.0) - (decision.loss > 0.0))
 
     def _sent(self, decision: OpenDecision, weight: float) -> None:
-        self.harm.setdefault(decision.variant, [0.0, 0.0])[1] += weight
+        self._harm_by(decision)[1] += weight
         for kind in (EXPOSED, *decision.seen):
             self.count(decision, kind, weight)
+
+    def _harm_by(self, decision: OpenDecision) -> list[float]:
+        return self.harm.setdefault(_counted_as(decision, self.harm), [0.0, 0.0])
 
     def pack(self, changed: float) -> tuple[Any, ...]:
         variants = [(variant, sorted(counts.items())) for variant, counts in sorted(self.variants.items())]
@@ -78,3 +83,7 @@ class ModelState:
         rewards, counts, changed, harm, variants = packed
         own: Mapping[int, Counts] = {variant: dict(found) for variant, found in variants}
         return cls(RewardModel.unpack(rewards), dict(counts), changed, dict(harm), dict(own))
+
+
+def _counted_as(decision: OpenDecision, known: Collection[int]) -> int:
+    return decision.variant if decision.variant in known or len(known) < _VARIANTS else _OTHERS

@@ -12,7 +12,7 @@ from personalization.deciding.document import slot_at
 from personalization.deciding.record import Inputs, Triple, decode_record
 from personalization.learning.credit import CreditLedger
 from personalization.learning.earning import OpenDecision, opening_reward
-from personalization.learning.encoding import Taken, signed
+from personalization.learning.encoding import Taken, channel_key, signed
 from personalization.learning.experience import ModelState
 from personalization.learning.policy import encode_policy
 from personalization.messages import LogEntry
@@ -228,11 +228,12 @@ def taken(inputs: Inputs, chosen: Triple) -> Taken:
     channel, habits = inputs.channels[chosen.channel], inputs.habits
     return Taken(
         variant=inputs.candidates[chosen.variant].actions,
-        channel=channel.name,
+        channel=channel_key(channel.name),
         hour=inputs.hours[chosen.slot],
         preference=channel.preference,
         habit=signed(habits[chosen.slot]) if habits else 0,
         load=inputs.load,
+        shown=inputs.shown[chosen.variant] if inputs.shown else 0,
     )
 
 

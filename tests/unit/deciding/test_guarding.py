@@ -12,7 +12,7 @@ from personalization.deciding.record import Candidate, ChannelOption, Inputs, Ou
 from personalization.deciding.stages import CHANNEL, GRID, VARIANT, draw_many
 from personalization.learning.credit import CreditLedger
 from personalization.learning.earning import OpenDecision
-from personalization.learning.encoding import BIAS, Taken, variant_acts
+from personalization.learning.encoding import BIAS, Taken, channel_key, variant_acts
 from personalization.learning.policy import Policy, decode_policy, encode_policy
 from personalization.reward import RewardSpec
 
@@ -28,7 +28,9 @@ def lived(seed: int = 1, world: dict[str, tuple[float, float]] | None = None, n:
     rng, ledger, rates = np.random.default_rng(seed), CreditLedger(), world or WORLD
     for seq in range(1, n + 1):
         name = "abc"[seq % 3]
-        ledger.decided(OpenDecision(seq, f"d{seq}", "m", b"%d" % seq, ((BIAS, 256),), Taken(ARMS[name], "email", 9), 0, 10, 0))
+        ledger.decided(
+            OpenDecision(seq, f"d{seq}", "m", b"%d" % seq, ((BIAS, 256),), Taken(ARMS[name], channel_key("email"), 9), 0, 10, 0)
+        )
         for kind, rate in zip(("clicked", "unsubscribed"), rates[name], strict=True):
             if rng.random() < rate:
                 ledger.engaged(f"d{seq}", kind, kind, None, SPEC)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from personalization.learning.credit import CreditLedger
 from personalization.learning.earning import OpenDecision
-from personalization.learning.encoding import BIAS, Taken, variant_acts
+from personalization.learning.encoding import BIAS, Taken, channel_key, variant_acts
 from personalization.reward import REWARD_LIMIT, ByValue, RewardSpec
 from personalization.vocabulary import Aggregation
 
@@ -59,7 +59,7 @@ ROWS = (
 
 
 def decision(seq: int) -> OpenDecision:
-    action = Taken(variant_acts("ab"[seq % 2], []), "email", 9, load=seq)
+    action = Taken(variant_acts("ab"[seq % 2], []), channel_key("email"), 9, load=seq)
     return OpenDecision(seq, f"d{seq}", "m", b"u%d" % seq, ((BIAS, 256),), action, 0, 10, 0)
 
 
