@@ -12,7 +12,7 @@ from personalization.learning.logistic import RewardModel
 #: Publish once this share of a model's weight is new.
 _CHANGED_SHARE = 0.02
 #: Variants counted one by one, since callers may name ever new ones; the others stand together under a key that none has.
-_VARIANTS, _OTHERS = 4_096, 0
+_VARIANTS, OTHERS = 4_096, 0
 #: What a decision counts as once it is exposed.
 EXPOSED = "exposed"
 
@@ -59,20 +59,20 @@ class ModelState:
         self.changed += decision.weight
 
     def count(self, decision: OpenDecision, kind: str, weight: float) -> None:
-        for counts in (self.counts, self.variants.setdefault(_counted_as(decision, self.variants), {})):
+        for counts in (self.counts, self.variants.setdefault(_counted_as(decision.variant, self.variants), {})):
             counts[kind] = counts.get(kind, 0.0) + weight
 
     def lost(self, decision: OpenDecision, loss: float) -> None:
         """A loss where there was none, or none where there was one."""
-        self._harm_by(decision)[0] += decision.weight * ((loss > 0.0) - (decision.loss > 0.0))
+        self.harm_by(decision.variant)[0] += decision.weight * ((loss > 0.0) - (decision.loss > 0.0))
 
     def _sent(self, decision: OpenDecision, weight: float) -> None:
-        self._harm_by(decision)[1] += weight
+        self.harm_by(decision.variant)[1] += weight
         for kind in (EXPOSED, *decision.seen):
             self.count(decision, kind, weight)
 
-    def _harm_by(self, decision: OpenDecision) -> list[float]:
-        return self.harm.setdefault(_counted_as(decision, self.harm), [0.0, 0.0])
+    def harm_by(self, variant: int) -> list[float]:
+        return self.harm.setdefault(_counted_as(variant, self.harm), [0.0, 0.0])
 
     def pack(self, changed: float) -> tuple[Any, ...]:
         variants = [(variant, sorted(counts.items())) for variant, counts in sorted(self.variants.items())]
@@ -85,5 +85,5 @@ class ModelState:
         return cls(RewardModel.unpack(rewards), dict(counts), changed, dict(harm), dict(own))
 
 
-def _counted_as(decision: OpenDecision, known: Collection[int]) -> int:
-    return decision.variant if decision.variant in known or len(known) < _VARIANTS else _OTHERS
+def _counted_as(variant: int, known: Collection[int]) -> int:
+    return variant if variant in known or len(known) < _VARIANTS else OTHERS

@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 from personalization.deciding.planning import model_of
 from personalization.errors import NotFound
 from personalization.learning.encoding import variant_acts
-from personalization.learning.experience import EXPOSED
+from personalization.learning.experience import EXPOSED, OTHERS
 from personalization.learning.policy import Policy
 from personalization.models.registry import PolicyBook
 from personalization.operations.configuration import Configuration
@@ -60,6 +60,7 @@ class Outcomes:
             {"variant_id": names.get(key) or f"{key:08x}", **asdict(standing)}
             for key, standings in sorted(policy.standings(reward.limits).items())
             for standing in standings
+            if key != OTHERS
         ]
         return sorted(found, key=lambda one: not one["over"])[:_MOST]
 

@@ -194,6 +194,7 @@ def test_a_variant_that_drives_people_away_goes_out_no_more(
     told = [c for c in answer["explanation"]["constraints"] if c["name"] == "guardrail"]
     assert [(c["variant_id"], c["event"], c["limit"], c["binding"]) for c in told] == [("a", "unsubscribed", 0.01, True)]
     assert told[0]["rate"] > 0.05
+    assert "Bound by the guardrail on unsubscribed by variant a." in answer["explanation"]["summary"]
     again = service.decision(answer["decision_id"], replay=True)
     assert again["explanation"] == answer["explanation"]
     assert again["replay"] == {"identical": True, "differences": [], "reason": None}

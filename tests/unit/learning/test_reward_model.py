@@ -15,10 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personalization.learning.credit import CreditLedger, ModelState, OpenDecision
+from personalization.learning.credit import CreditLedger
 from personalization.learning.design import REMEMBERED
 from personalization.learning.drawing import GRID, draw_one
+from personalization.learning.earning import OpenDecision
 from personalization.learning.encoding import BIAS, Feature, Taken, channel_key, feature_key, variant_acts
+from personalization.learning.experience import ModelState
 from personalization.learning.frequency import NO_BURDEN, Burden
 from personalization.learning.logistic import RewardModel
 from personalization.learning.policy import Choice, Policy, decode_policy, encode_policy, fresh_policy
