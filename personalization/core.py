@@ -27,7 +27,7 @@ from personalization.deciding.planning import Plan, Plans
 from personalization.deciding.record import Record, decode_record
 from personalization.deciding.replay import Replay, replay
 from personalization.deciding.stages import PolicyOf
-from personalization.deciding.terms import Capabilities
+from personalization.deciding.strategies import Capabilities
 from personalization.errors import Conflict, KeyReused, NotFound, PersonalizationError, StorageUnavailable
 from personalization.messages import PersonalizationRequest, PersonalizationResponse
 from personalization.models.registry import PolicyBook

@@ -12,7 +12,7 @@ from personalization import telemetry
 from personalization.cache import CachedProfiles
 from personalization.clock import Clock, length_of
 from personalization.core import Answer, Ask, DeepPersonalizationEngine, PersonalizationOrchestrator
-from personalization.deciding.terms import Capabilities
+from personalization.deciding.strategies import Capabilities
 from personalization.errors import Invalid, PersonalizationError
 from personalization.messages import EngagementEvent, EventsReceipt, PersonalizationRequest, PersonalizationResponse
 from personalization.models.registry import PolicyBook

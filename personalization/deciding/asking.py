@@ -8,7 +8,7 @@ from typing import Any
 
 from personalization.deciding.feasible import Question
 from personalization.deciding.planning import Plan
-from personalization.deciding.terms import Capabilities
+from personalization.deciding.strategies import Capabilities
 from personalization.messages import PersonalizationRequest
 from personalization.profile import Consent, PersonalizationProfile
 from personalization.template import ANY_LOCALE, Template, Variant

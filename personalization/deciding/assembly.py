@@ -10,8 +10,11 @@ from msgspec.structs import replace
 
 from personalization.deciding.feasible import Prepared, Question, caps_of
 from personalization.deciding.forecast import Forecast, forecast, shares_of
+from personalization.deciding.recommending import NO_ENGAGEMENT, chosen
 from personalization.deciding.record import FORMAT, Outcome, Record
-from personalization.deciding.stages import PolicyOf, draw_many
+from personalization.deciding.stages import SEND, VARIANT, PolicyOf, draw_many
+from personalization.deciding.strategies import FORECAST, applied, switched
+from personalization.deciding.supposing import explained
 from personalization.errors import MissingVariables, RenderingFailed
 from personalization.learning.policy import Policy
 from personalization.version import VERSION
@@ -66,7 +69,7 @@ def _soonest(question: Question) -> int | None:
 def _fallen_back(question: Question, prepared: Prepared, reason: FallbackReason) -> Decided:
     """The baseline instead, which needs no model; suppressed as ineligible when even its text fails."""
     inputs = replace(prepared.inputs, forced="baseline", stages=0, exploration=0, features=())
-    safe = replace(prepared, inputs=inputs, mode=Mode.FALLBACK, trains=False, strategies=())
+    safe = replace(prepared, inputs=inputs, mode=Mode.FALLBACK, trains=False, took=0)
     decided = Decided(prepared=safe, outcome=draw_many([inputs], _no_policy)[0], fallback=reason)
     try:
         return _with_text(question, decided)
@@ -78,7 +81,7 @@ def _refused(decided: Decided, reason: Suppression, retry_at: int | None = None)
     """The same decision with nothing feasible any more."""
     inputs = replace(decided.prepared.inputs, refusal=reason, retry_at=retry_at, candidates=(), channels=(), features=())
     return Decided(
-        prepared=replace(decided.prepared, inputs=inputs, trains=False, strategies=()),
+        prepared=replace(decided.prepared, inputs=inputs, trains=False, took=0),
         outcome=draw_many([inputs], _no_policy)[0],
         fallback=decided.fallback,
     )
@@ -118,8 +121,11 @@ def _no_policy(model_id: str, snapshot_id: int) -> Any:
 
 def record_of(question: Question, decided: Decided, policy_of: PolicyOf, milliseconds: float) -> Record:
     prepared, request = decided.prepared, question.request
-    can = question.capabilities.forecast
-    shares = _shares(policy_of(question.model_id, question.snapshot_id)) if can else shares_of({})
+    parts = switched(question.capabilities, request.strategies)
+    can = bool(parts & FORECAST)
+    policy = policy_of(question.model_id, question.snapshot_id) if parts & (FORECAST | VARIANT) else None
+    shares, unheard = _told(policy) if policy is not None else (shares_of({}), 0)
+    constraints, what_ifs = explained(question, prepared, decided.outcome, policy_of, decided.fallback is not None)
     return Record(
         format=FORMAT,
         code=CODE,
@@ -133,20 +139,28 @@ def record_of(question: Question, decided: Decided, policy_of: PolicyOf, millise
         template_version=question.plan.template_version,
         language=question.plan.language,
         zone=prepared.zone.key,
-        forecast=forecast(shares, question.profile if can else None, question.now),
-        strategies=prepared.strategies,
-        recommendations=prepared.recommendations,
-        constraints=prepared.constraints,
+        forecast=forecast(shares if can else shares_of({}), question.profile if can else None, question.now),
+        strategies=applied(request.strategies, _took(decided)),
+        recommendations=chosen(prepared.wishes | unheard),
+        constraints=constraints,
         fallback=decided.fallback,
         known=question.profile is not None and question.profile.declared,
         render=request.render,
         explain=request.explain,
         cache_hit=question.cache_hit,
         milliseconds=milliseconds,
+        what_ifs=what_ifs,
     )
 
 
+def _took(decided: Decided) -> int:
+    """The parts of strategies that took part, now that it is drawn whether to send at all."""
+    outcome = decided.outcome
+    weighed = outcome.send < 1.0 or outcome.suppression == Suppression.FATIGUE
+    return decided.prepared.took | SEND * weighed
+
+
 @lru_cache(maxsize=1024)
-def _shares(policy: Policy) -> Forecast:
-    """Kept, since a policy never changes."""
-    return shares_of(policy.counts)
+def _told(policy: Policy) -> tuple[Forecast, int]:
+    """What engagement so far says, and the wish for some where there was none. Kept, since a policy never changes."""
+    return shares_of(policy.counts), NO_ENGAGEMENT * (policy.counts.keys() <= {"exposed"})

@@ -7,19 +7,11 @@ from typing import Any
 
 from personalization.clock import rfc3339, zone
 from personalization.deciding.explanation import explanation, triple_document
+from personalization.deciding.recommending import SENTENCES
 from personalization.deciding.record import MILLE, Inputs, Outcome, Record, Triple
 from personalization.deciding.slots import slot_time
 from personalization.deciding.stages import PolicyOf, bits
 from personalization.vocabulary import Action, Suppression
-
-_SENTENCES = {
-    "unknown_user": "Create a profile for this user, so that language, zone and behaviour count.",
-    "anonymous": "Pass a user_id, so that preferences, consent and frequency caps can be kept.",
-    "no_timezone": "Set the profile's timezone, so that hours are the person's own.",
-    "no_language": "Set the profile's language, so that the right words are chosen.",
-    "one_variant": "Add a second variant, so that there is something to learn.",
-    "quality_below": "No variant reached min_quality_score, so the baseline was returned: fill variables, shorten or translate.",
-}
 
 
 def document(
@@ -67,7 +59,7 @@ def document(
             "mode": record.mode,
             "profile": "known" if record.known else "unknown",
         },
-        "recommendations": [_SENTENCES[code] for code in record.recommendations],
+        "recommendations": [SENTENCES[code] for code in record.recommendations],
         "fallback": record.fallback is not None,
         "fallback_reason": record.fallback,
         "cache_hit": record.cache_hit,

@@ -1,84 +1,108 @@
-"""Why a decision is what it is: contributions of what was seen, what certainty would do, which rules bound it."""
+"""Why a decision is what it is, from its record and its policy alone: so GET says what the first answer said.
+
+It holds under exploration: contributions, constraints and counterfactuals are about the greedy action, and beside it stands
+with which probability each stage leaves it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from personalization.clock import rfc3339, zone
+from personalization.deciding.contributions import Part, Weighed, weighed
 from personalization.deciding.record import Record, Triple
 from personalization.deciding.slots import slot_time
-from personalization.deciding.stages import VARIANT, PolicyOf
+from personalization.deciding.stages import Path, PolicyOf, path_of
+from personalization.deciding.wording import named, summary, supposed, would
 from personalization.errors import NotFound
-from personalization.learning.encoding import KIND_VARIANT, QUANTUM, ActKey
 from personalization.vocabulary import Action
 
+#: Contributions told one by one; the others are added up.
 _MOST_CONTRIBUTIONS = 8
+_DIGITS = 9
 
 
 def explanation(record: Record, policy_of: PolicyOf, names: Mapping[int, str]) -> dict[str, Any]:
-    """Additive in the logit of the greedy variant's expected reward, against the mean of the feasible variants."""
-    outcome = record.outcome
+    """names: feature key -> name. Without the policy's snapshot there are no contributions and no stages."""
+    outcome, inputs = record.outcome, record.inputs
+    try:
+        path = path_of(inputs, policy_of)
+    except NotFound:
+        path = None
+    found = None if path is None else weighed(inputs, path)
     return {
-        "summary": _summary(record),
-        "contributions": _contributions(record, policy_of, names),
+        "summary": summary(record, found.parts if found else (), names),
+        "contributions": [] if found is None else _contributions(found, names),
+        "baseline_logit": None if found is None else round(found.baseline_logit, _DIGITS),
+        "greedy_logit": None if found is None else round(found.greedy_logit, _DIGITS),
+        "expected_reward": None if found is None else round(found.expected_reward, _DIGITS),
         "greedy_action": {"action": Action.SUPPRESS} if outcome.greedy is None else triple_document(record, outcome.greedy),
         "exploration_probability": outcome.explored,
+        "stages": [] if path is None else _stages(record, path),
         "constraints": [
             {"name": c.name, "channel": c.subject, "binding": c.binding, "retry_at": _when(record, c.retry_at)}
             for c in record.constraints
         ],
-        "counterfactuals": _counterfactuals(record),
+        "counterfactuals": [{"if": supposed(record, one, names), "then": would(record, one)} for one in record.what_ifs],
     }
 
 
-def _summary(record: Record) -> str:
-    outcome, inputs = record.outcome, record.inputs
-    if outcome.chosen is None:
-        until = f" until {_when(record, inputs.retry_at)}" if inputs.retry_at is not None else ""
-        return f"Nothing is sent{until}: {str(outcome.suppression).replace('_', ' ')}."
-    sent = triple_document(record, outcome.chosen)
-    how = {
-        "holdout": "the person is in the holdout, so the baseline goes out",
-        "apprentice": "the policy watches while the baseline goes out",
-        "baseline": "the baseline goes out",
-        "fallback": f"the baseline goes out because of {record.fallback}",
-    }.get(record.mode)
-    if how is None:
-        how = "it is what the policy holds best" if outcome.chosen == outcome.greedy else "the policy explores to learn"
-    return f"Variant {sent['variant_id']} goes by {sent['channel']} at {sent['timing']}: {how}."
+def _contributions(found: Weighed, names: Mapping[int, str]) -> list[dict[str, Any]]:
+    """The weightiest; what is left, rounding included, in one, so that all add up."""
+    told = found.parts if len(found.parts) <= _MOST_CONTRIBUTIONS else found.parts[:_MOST_CONTRIBUTIONS]
+    rows = [_row(named(part, names), part) for part in told]
+    left = found.greedy_logit - found.baseline_logit - sum(row["effect"] for row in rows)
+    if len(found.parts) > len(told):
+        rows.append({"feature": "everything else", "value": len(found.parts) - len(told), "effect": round(left, _DIGITS)})
+    return rows
 
 
-def _contributions(record: Record, policy_of: PolicyOf, names: Mapping[int, str]) -> list[dict[str, Any]]:
-    inputs, outcome = record.inputs, record.outcome
-    if outcome.greedy is None or not inputs.stages & VARIANT or not inputs.features:
-        return []
-    try:
-        policy = policy_of(inputs.model_id, inputs.snapshot_id)
-    except NotFound:
-        return []
-    acts = [[(ActKey(KIND_VARIANT, key), 1.0) for key in candidate.actions] for candidate in inputs.candidates]
-    per_variant = [policy.contributions(inputs.features, variant) for variant in acts]
-    means = [sum(column) / len(per_variant) for column in zip(*per_variant, strict=True)]
-    effects = [effect - mean for effect, mean in zip(per_variant[outcome.greedy.variant], means, strict=True)]
-    ranked = sorted(zip(inputs.features, effects, strict=True), key=lambda found: -abs(found[1]))[:_MOST_CONTRIBUTIONS]
-    return [
-        {"feature": names.get(key, f"{key:08x}"), "value": value * QUANTUM, "effect": round(effect, 9)}
-        for (key, value), effect in ranked
-    ]
+def _row(name: str, part: Part) -> dict[str, Any]:
+    return {"feature": name, "value": round(part.value, _DIGITS), "effect": round(part.effect, _DIGITS)}
 
 
-def _counterfactuals(record: Record) -> list[dict[str, str]]:
-    return [
-        {"if": f"{c.name} did not hold for {'any channel' if c.subject == '*' else c.subject}", "then": _would(record, c.subject)}
-        for c in record.constraints
-        if c.binding
-    ]
+# -- stages ----------------------------------------------------------------------------------------------------------
 
 
-def _would(record: Record, subject: str) -> str:
-    target = "the message" if subject == "*" else f"the message by {subject}"
-    return f"{target} would be in the feasible set at {_when(record, record.inputs.earliest)}"
+def _stages(record: Record, path: Path) -> list[dict[str, Any]]:
+    """Of the stages after the first the probabilities are those given that something is sent."""
+    outcome = record.outcome
+    rows = [_sending(record, path)]
+    greedy, chosen = _told(record, path.triple), _told(record, outcome.chosen)
+    drawn = (outcome.variant, outcome.channel, outcome.timing)
+    for at, stage in enumerate(("variant", "channel", "timing")):
+        kept = path.kept[at] if not record.inputs.forced else float(greedy[at] == chosen[at])
+        rows.append(_stage(stage, greedy[at], chosen[at], None if outcome.chosen is None else drawn[at], kept))
+    return rows
+
+
+def _sending(record: Record, path: Path) -> dict[str, Any]:
+    """The whole probability of the greedy action is the product over its stages; that of sending is what the others leave."""
+    outcome = record.outcome
+    greedy, chosen = (Action.SUPPRESS if triple is None else Action.SEND for triple in (outcome.greedy, outcome.chosen))
+    if record.inputs.forced:
+        return _stage("send", greedy, chosen, 1.0, float(greedy == chosen))
+    kept = (1.0 - outcome.explored) / (_product(path.kept) if outcome.greedy is not None else 1.0)
+    return _stage("send", greedy, chosen, outcome.send, round(kept, _DIGITS))
+
+
+def _stage(stage: str, greedy: Any, chosen: Any, propensity: float | None, kept: float) -> dict[str, Any]:
+    return {"stage": stage, "greedy": greedy, "chosen": chosen, "propensity": propensity, "greedy_probability": kept}
+
+
+def _told(record: Record, triple: Triple | None) -> Sequence[Any]:
+    if triple is None:
+        return None, None, None
+    found = triple_document(record, triple)
+    return found["variant_id"], found["channel"], found["timing"]
+
+
+def _product(values: Iterable[float]) -> float:
+    whole = 1.0
+    for value in values:
+        whole *= value
+    return whole
 
 
 def triple_document(record: Record, triple: Triple) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,10 +12,22 @@ from personalization.clock import DAY, zone
 from personalization.deciding.features import gathered, profile_features
 from personalization.deciding.planning import Candidates, Plan
 from personalization.deciding.preferences import channel_evidence, hour_evidence, hours_of_week
+from personalization.deciding.recommending import wishes_of
 from personalization.deciding.record import MILLE, Candidate, ChannelOption, Constraint, Inputs
 from personalization.deciding.slots import Slots, next_open, no_slots, slot_mask, slots_of
 from personalization.deciding.stages import CHANNEL, SEND, TIMING, VARIANT
-from personalization.deciding.terms import Capabilities, Terms, terms_of
+from personalization.deciding.strategies import (
+    BEHAVIOR,
+    CONTEXT,
+    DECLARED,
+    HABIT,
+    REACH,
+    SYNC,
+    TASTE,
+    Capabilities,
+    switched,
+)
+from personalization.deciding.terms import Terms, terms_of
 from personalization.engines import behavior, channels, context
 from personalization.engines.channels import Sync, delivery
 from personalization.errors import MissingVariables
@@ -26,7 +37,7 @@ from personalization.profile import PersonalizationProfile
 from personalization.sent import shown_key
 from personalization.storage.base import Reservation
 from personalization.tenant import DEFAULT_SEND_WINDOW, FrequencyCap, QuietHours, TenantConfig
-from personalization.vocabulary import Category, ConsentDefault, Mode, Strategy, Suppression
+from personalization.vocabulary import Category, ConsentDefault, Mode, Suppression
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +46,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     bucket   : the user's stable place in [0, 1) for holdouts, 1 for nobody
     reserved : the user's cap reservations around the send window
     values   : what the template may use: {"user": {…}, context keys…}
+    relaxed  : (name, subject) of constraints that are supposed not to hold, to see what would be decided then
     """
 
     request: PersonalizationRequest
@@ -53,17 +65,25 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     reserved: Sequence[Reservation] = ()
     values: Mapping[str, Any] = msgspec.field(default_factory=dict)
     cache_hit: bool = False
+    relaxed: frozenset[tuple[str, str]] = frozenset()
+
+    def supposes(self, name: str, subject: str = "*") -> bool:
+        """Whether that constraint is supposed not to hold."""
+        return bool(self.relaxed) and (name, subject) in self.relaxed
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """Inputs of the draw, and what only the record and the answer need."""
+    """Inputs of the draw, and what only the record and the answer need.
+
+    took   : the parts of strategies that found something or have a choice     wishes : recommendations, a bit each
+    """
 
     inputs: Inputs
     mode: Mode
     trains: bool
     zone: ZoneInfo
-    strategies: tuple[str, ...] = ()
-    recommendations: tuple[str, ...] = ()
+    took: int = 0
+    wishes: int = 0
     constraints: tuple[Constraint, ...] = ()
     quality_failed: bool = False
 
@@ -73,25 +93,26 @@ def prepare(question: Question) -> Prepared:
     found: list[Constraint] = []
     place = _zone(question)
     sync = synced(question)
+    parts = switched(question.capabilities, question.request.strategies) if _personal(question) else 0
     slots = _slots(question, place, found)
-    options = _channels(question, place, slots, sync, found)
-    offered, quality_failed = _candidates(question, options, sync)
+    options = _channels(question, place, slots, sync, parts, found)
+    offered, quality_failed = _candidates(question, options, sync, parts, found)
     refusal, retry_at = _refusal(question, place, slots, offered.fitting, found)
-    terms = _terms(question, quality_failed)
-    observe = bool(terms.stages & TIMING) and Strategy.BEHAVIORAL_ADAPTIVE in terms.strategies
+    terms = _terms(question, quality_failed, found)
+    features, read = _features(question, slots, terms) if terms.stages and refusal is None else ((), 0)
     inputs = Inputs(
         seed=question.seed,
         now=question.now,
         model_id=question.model_id,
         snapshot_id=question.snapshot_id,
-        features=_features(question, slots, terms) if terms.stages and refusal is None else (),
+        features=features,
         candidates=offered.fitting if refusal is None else (),
         baseline=offered.baseline,
         channels=tuple(options) if refusal is None else (),
         earliest=slots.earliest,
         first_hour=slots.first_hour,
         hours=hours_of_week(slots.hours),
-        habits=hour_evidence(question.profile, slots, observe),
+        habits=hour_evidence(question.profile, slots, bool(terms.parts & HABIT)),
         exploration=terms.exploration,
         method=question.config.policy,
         stages=terms.stages & ~SEND if question.plan.category == Category.TRANSACTIONAL else terms.stages,
@@ -107,8 +128,8 @@ def prepare(question: Question) -> Prepared:
         mode=terms.mode,
         trains=terms.trains and refusal is None,
         zone=place,
-        strategies=_strategies(inputs, terms, sync),
-        recommendations=_recommendations(question, quality_failed),
+        took=SYNC * sync.taken | _took(question, inputs, slots, terms, read),
+        wishes=wishes_of(question.profile, question.request, question.plan, question.config, question.capabilities, quality_failed),
         constraints=tuple(found),
         quality_failed=quality_failed,
     )
@@ -136,36 +157,54 @@ def _relieved_at(question: Question) -> int | None:
 
 def synced(question: Question) -> Sync:
     """What the message's earlier sends mean for this one; nothing where level or request leave it out."""
-    asked = question.request.strategies
-    if not question.capabilities.channel_sync or (asked and Strategy.CROSS_CHANNEL_SYNC not in asked):
+    request = question.request
+    if request.message_id is None or not switched(question.capabilities, request.strategies) & SYNC:
         return Sync()
-    return channels.read(question.profile, question.request, question.now)
+    return channels.read(question.profile, request, question.now)
 
 
-def _terms(question: Question, quality_failed: bool) -> Terms:
-    config = question.config
-    holdout = config.holdout_no_send + config.holdout
+def _terms(question: Question, quality_failed: bool, found: list[Constraint]) -> Terms:
+    config, personal, held = question.config, _personal(question), _held(question)
+    if held:
+        found.append(Constraint("holdout", "*", False))
+    if not personal:
+        found.append(Constraint("personalization_consent", "*", False))
     return terms_of(
         question.capabilities,
         question.request.strategies,
         config.learning_mode,
         config.exploration,
-        personal=_allows(question, "personalization"),
+        personal=personal,
         learns=_allows(question, "learning"),
-        holdout=question.bucket < holdout and question.plan.category != Category.TRANSACTIONAL,
+        holdout=held,
         quality_failed=quality_failed,
     )
 
 
-def _features(question: Question, slots: Slots, terms: Terms) -> tuple[Feature, ...]:
-    who = profile_features(question.profile, question.plan.language)
-    readings = []
-    if Strategy.CONTEXTUAL_INTELLIGENCE in terms.strategies:
+def _personal(question: Question) -> bool:
+    return _allows(question, "personalization") or question.supposes("personalization_consent")
+
+
+def _held(question: Question) -> bool:
+    """Whether the person is kept on the baseline to measure lift."""
+    share = question.config.holdout_no_send + question.config.holdout
+    return question.bucket < share and question.plan.category != Category.TRANSACTIONAL and not question.supposes("holdout")
+
+
+def _features(question: Question, slots: Slots, terms: Terms) -> tuple[tuple[Feature, ...], int]:
+    """The features, and the engines that some of them are of."""
+    who, readings = profile_features(question.profile, question.plan.language), []
+    if terms.parts & CONTEXT:
         place = zone(question.config.timezone)
-        readings.append(context.read(question.profile, question.request, slots.earliest, place))
-    if terms.stages & (CHANNEL | TIMING):
-        readings.append(behavior.read(question.profile, question.request, question.now))
-    return gathered(who, *readings)
+        readings.append((CONTEXT, context.read(question.profile, question.request, slots.earliest, place)))
+    if terms.parts & BEHAVIOR:
+        readings.append((BEHAVIOR, behavior.read(question.profile, question.request, question.now)))
+    features = gathered(who, *[reading for _, reading in readings])
+    read, end = 0, 1 + len(who)
+    for engine, reading in readings:
+        read |= engine * bool(reading.features and end < len(features))
+        end += len(reading.features)
+    return features, read
 
 
 # -- when ------------------------------------------------------------------------------------------------------------
@@ -178,7 +217,7 @@ def _zone(question: Question) -> ZoneInfo:
 
 def _slots(question: Question, place: ZoneInfo, found: list[Constraint]) -> Slots:
     request, now = question.request, question.now
-    window = request.send_window
+    window = None if question.supposes("send_window") else request.send_window
     earliest = max(now, window.earliest) if window and window.earliest is not None else now
     if window and window.latest is not None:
         latest = window.latest
@@ -189,12 +228,22 @@ def _slots(question: Question, place: ZoneInfo, found: list[Constraint]) -> Slot
         return no_slots(earliest)
     slots = slots_of(place, earliest, latest, _quiet(question))
     if slots.open.bit_count() < len(slots.hours):
-        retry_at = None if slots.open else _next_open(question, place, latest)
+        retry_at = _quiet_until(question, place, slots) if slots.open else _next_open(question, place, latest)
         found.append(Constraint("quiet_hours", "*", slots.open == 0, retry_at))
     return slots
 
 
+def _quiet_until(question: Question, place: ZoneInfo, slots: Slots) -> int | None:
+    """When the first quiet hours in the window end, for whoever asked to be told."""
+    if not question.request.explain:
+        return None
+    first = next(k for k in range(len(slots.hours)) if not slots.open >> k & 1)
+    return _next_open(question, place, slots.at(first))
+
+
 def _quiet(question: Question) -> tuple[QuietHours, ...]:
+    if question.supposes("quiet_hours"):
+        return ()
     own = question.profile.timing_preferences.quiet_hours if question.profile else None
     if (own is None and question.config.quiet_hours is None) or question.plan.category == Category.TRANSACTIONAL:
         return ()
@@ -208,12 +257,15 @@ def _next_open(question: Question, place: ZoneInfo, after: int) -> int | None:
 # -- where -----------------------------------------------------------------------------------------------------------
 
 
-def _channels(question: Question, place: ZoneInfo, slots: Slots, sync: Sync, found: list[Constraint]) -> list[ChannelOption]:
+def _channels(
+    question: Question, place: ZoneInfo, slots: Slots, sync: Sync, parts: int, found: list[Constraint]
+) -> list[ChannelOption]:
     """The open channels in listed order, each with its allowed slots."""
     names, profile = question.plan.channels, question.profile
-    known = channel_evidence(profile, names, question.now, question.capabilities.channel_choice)
+    known = channel_evidence(profile, names, question.now, bool(parts & TASTE))
     marketed = question.plan.category != Category.TRANSACTIONAL
     refused = marketed and not _allows(question, "marketing")
+    guarded = refused or (profile is not None and _guarded(profile))
     caps = caps_of(question)
     if caps and (question.reserved or any(cap.limit <= 0 for cap in caps)):
         masks = [_uncapped(question, caps, slots, name) for name in names]
@@ -221,18 +273,18 @@ def _channels(question: Question, place: ZoneInfo, slots: Slots, sync: Sync, fou
         masks = [(slots.open, None)] * len(names)
     options: list[ChannelOption] = []
     for name, preference, (mask, capped) in zip(names, known, masks, strict=True):
-        closed = Suppression.NO_CONSENT if refused else profile and _closed(profile, name, marketed)
+        closed = _closed(question, name, refused, marketed) if guarded else ()
         if closed:
-            found.append(Constraint(closed, name, True))
+            found += [Constraint(reason, name, True) for reason in closed]
             continue
-        if sync.duplicate or name in sync.used:
+        if (sync.duplicate or name in sync.used) and not question.supposes(Suppression.DUPLICATE, name):
             found.append(Constraint(Suppression.DUPLICATE, name, True, _due(question, place, sync, name)))
             continue
         if capped:
             found.append(capped)
         if mask:
             cost = round(question.config.channel(name).cost * question.config.reward.cost_weight * MILLE)
-            arrives = delivery(profile, name, question.now) if question.capabilities.channel_choice else 1.0
+            arrives = delivery(profile, name, question.now) if parts & REACH else 1.0
             options.append(ChannelOption(name, preference, slot_mask(mask), cost, round(arrives * MILLE)))
     return options
 
@@ -242,12 +294,25 @@ def _due(question: Question, place: ZoneInfo, sync: Sync, channel: str) -> int |
     return None if sync.due_at is None or channel in sync.used else _allowed_from(question, place, sync.due_at)
 
 
-def _closed(profile: PersonalizationProfile, channel: str, marketed: bool) -> str | None:
-    """Why this channel may not be used for this person."""
+def _guarded(profile: PersonalizationProfile) -> bool:
+    """Whether anything was said of single channels."""
     consent = profile.consent
-    if consent.channels.get(channel) is False or (marketed and consent.marketing_channels.get(channel) is False):
-        return Suppression.NO_CONSENT
-    return Suppression.UNREACHABLE if profile.reachability.get(channel) is False else None
+    return bool(consent.channels or consent.marketing_channels or profile.reachability)
+
+
+def _closed(question: Question, channel: str, refused: bool, marketed: bool) -> list[Suppression]:
+    """Why this channel may not be used for this person. refused: marketing of any kind"""
+    profile, reasons = question.profile, []
+    if refused or (profile and _withheld(profile, channel, marketed)):
+        reasons.append(Suppression.NO_CONSENT)
+    if profile and profile.reachability.get(channel) is False:
+        reasons.append(Suppression.UNREACHABLE)
+    return [reason for reason in reasons if not question.supposes(reason, channel)] if question.relaxed else reasons
+
+
+def _withheld(profile: PersonalizationProfile, channel: str, marketed: bool) -> bool:
+    consent = profile.consent
+    return consent.channels.get(channel) is False or (marketed and consent.marketing_channels.get(channel) is False)
 
 
 def _allows(question: Question, section: str) -> bool:
@@ -268,6 +333,8 @@ def caps_of(question: Question) -> tuple[FrequencyCap, ...]:
 
 def _uncapped(question: Question, caps: Sequence[FrequencyCap], slots: Slots, channel: str) -> tuple[int, Constraint | None]:
     """The open slots that every cap admits, and what is to be said of the others."""
+    if question.supposes("frequency_cap", channel):
+        return slots.open, None
     covering = [cap for cap in caps if cap.covers(channel, question.plan.category)]
     taken = [[r.slot_at for r in question.reserved if cap.covers(r.channel, r.category)] for cap in covering]
 
@@ -285,17 +352,46 @@ def _uncapped(question: Question, caps: Sequence[FrequencyCap], slots: Slots, ch
 # -- what ------------------------------------------------------------------------------------------------------------
 
 
-def _candidates(question: Question, options: Sequence[ChannelOption], sync: Sync) -> tuple[Candidates, bool]:
+def _candidates(
+    question: Question, options: Sequence[ChannelOption], sync: Sync, parts: int, found: list[Constraint]
+) -> tuple[Candidates, bool]:
     """Variants with all their variables, on the channels they fit and good enough; True when none was good enough. A
     message that was sent keeps its variant."""
-    found = question.plan.candidates(question.values, tuple([option.name for option in options]))
-    if found.lacking:
-        raise MissingVariables(found.missing)
+    names = tuple([option.name for option in options])
+    offered = _supposed(question, names) if question.relaxed else question.plan.candidates(question.values, names)
+    if offered.lacking:
+        raise MissingVariables(offered.missing)
+    if offered.missing and not question.supposes("missing_variables"):
+        found.append(Constraint("missing_variables", "*", False))
+    unfit = question.plan.unfit
+    if unfit:
+        found += [_unfit(offered, names, n) for n in names if n in unfit and not question.supposes("channel_limit", n)]
     if sync.variant_id is not None:
-        found = found.only(sync.variant_id)
+        offered = offered.only(sync.variant_id)
+    if question.request.strategies and not parts & DECLARED and question.plan.declares:
+        offered = offered.undeclared()
+    return _good(question, offered, found)
+
+
+def _supposed(question: Question, names: tuple[str, ...]) -> Candidates:
+    free = frozenset(name for name in names if question.supposes("channel_limit", name))
+    return question.plan.supposed(question.values, names, complete=question.supposes("missing_variables"), free=free)
+
+
+def _unfit(offered: Candidates, names: Sequence[str], name: str) -> Constraint:
+    bit = 1 << names.index(name)
+    return Constraint("channel_limit", name, not any(candidate.channels & bit for candidate in offered.fitting))
+
+
+def _good(question: Question, offered: Candidates, found: list[Constraint]) -> tuple[Candidates, bool]:
     threshold = question.request.min_quality_score
     threshold = question.config.min_quality_score if threshold is None else threshold
-    return found.good(threshold) if threshold > 0.0 else (found, False)
+    if threshold <= 0.0 or question.supposes("min_quality_score"):
+        return offered, False
+    good, failed = offered.good(threshold)
+    if failed or len(good.fitting) < len(offered.fitting):
+        found.append(Constraint("min_quality_score", "*", False))
+    return good, failed
 
 
 def _refusal(
@@ -303,14 +399,14 @@ def _refusal(
     place: ZoneInfo,
     slots: Slots,
     candidates: Sequence[Candidate],
-    found: Sequence[Constraint],
+    found: list[Constraint],
 ) -> tuple[str | None, int | None]:
     """Why nothing is feasible, and when it may be; (None, None) when something is."""
-    if question.plan.category != Category.TRANSACTIONAL and question.bucket < question.config.holdout_no_send:
+    if _held(question) and question.bucket < question.config.holdout_no_send:
         return Suppression.HOLDOUT, None
     if candidates:
         return None, None
-    closed = {c.subject: c.name for c in found if c.name in _CLOSING}
+    closed = {c.subject: c.name for c in reversed(found) if c.name in _CLOSING}
     if any(c.name == "send_window" for c in found) or not question.plan.channels:
         return Suppression.INELIGIBLE, None
     if len(closed) == len(question.plan.channels):
@@ -336,38 +432,23 @@ def _allowed_from(question: Question, place: ZoneInfo, at: int) -> int:
 # -- how -------------------------------------------------------------------------------------------------------------
 
 
-def _strategies(inputs: Inputs, terms: Terms, sync: Sync) -> tuple[str, ...]:
-    """The strategies that took part, by what the draw really read."""
-    behaviour = bool(inputs.habits) or (bool(inputs.stages & CHANNEL) and len(inputs.channels) > 1)
-    words = bool(inputs.stages & VARIANT) and len(inputs.candidates) > 1
-    return _applied(behaviour, words and Strategy.CONTEXTUAL_INTELLIGENCE in terms.strategies, words, sync.taken)
-
-
-@lru_cache(maxsize=16)
-def _applied(*parts: bool) -> tuple[str, ...]:
-    names = (
-        Strategy.BEHAVIORAL_ADAPTIVE,
-        Strategy.CONTEXTUAL_INTELLIGENCE,
-        Strategy.PREDICTIVE_OPTIMIZATION,
-        Strategy.CROSS_CHANNEL_SYNC,
+def _took(question: Question, inputs: Inputs, slots: Slots, terms: Terms, read: int) -> int:
+    """The parts that had a choice to make, or found something where there was one. Of a message that is held back or
+    refused none, whatever the policy would have drawn."""
+    if inputs.refusal is not None or terms.held_back:
+        return 0
+    choices = inputs.stages & (
+        VARIANT * (len(inputs.candidates) > 1)
+        | CHANNEL * (len(inputs.channels) > 1)
+        | TIMING * (slots.open.bit_count() > 1 and len(slots.hours) > 1)
     )
-    return tuple(str(name) for name, took_part in zip(names, parts, strict=True) if took_part)
-
-
-def _recommendations(question: Question, quality_failed: bool) -> tuple[str, ...]:
-    profile, one_variant = question.profile, len(question.plan.variants) == 1
-    if profile is None or not profile.version:
-        return _recommended("unknown_user" if question.request.user_id else "anonymous", False, False, one_variant, quality_failed)
-    return _recommended("", profile.timezone is None, profile.language is None, one_variant, quality_failed)
-
-
-@lru_cache(maxsize=64)
-def _recommended(unknown: str, no_zone: bool, no_language: bool, one_variant: bool, quality_failed: bool) -> tuple[str, ...]:
-    codes = {
-        unknown: bool(unknown),
-        "no_timezone": no_zone,
-        "no_language": no_language,
-        "one_variant": one_variant,
-        "quality_below": quality_failed,
-    }
-    return tuple(code for code, holds in codes.items() if holds)
+    if not choices:
+        return 0
+    patterns = question.profile.patterns if question.profile is not None else None
+    told = DECLARED * bool(choices & VARIANT and question.plan.declares)
+    if patterns is not None and patterns.engaged:
+        told |= HABIT * bool(choices & TIMING)
+    if patterns is not None and patterns.channels:
+        told |= TASTE * bool(choices & CHANNEL and any(option.name in patterns.channels for option in inputs.channels))
+        told |= REACH * bool(choices & CHANNEL and any(option.reach < MILLE for option in inputs.channels))
+    return choices | read | told & terms.parts

@@ -50,6 +50,10 @@ class Candidates:
         fitting = tuple(candidate for candidate in self.fitting if candidate.variant_id == variant_id)
         return replace(self, fitting=fitting, baseline=0)
 
+    def undeclared(self) -> Candidates:
+        """The same without their declared features."""
+        return replace(self, fitting=tuple(msgspec.structs.replace(one, actions=one.actions[:1]) for one in self.fitting))
+
     def good(self, threshold: float) -> tuple[Candidates, bool]:
         """Those of this quality, 0..1. When there is none the baseline alone, and True."""
         good = tuple(candidate for candidate in self.fitting if candidate.quality >= threshold * MILLE)
@@ -65,6 +69,8 @@ class Plan:
 
     model_id : whose experience the variants share
     original : the baseline as it was written, in the locale chosen for this language
+    unfit    : channels that the text of some variant does not fit
+    declares : whether any variant declares features
     """
 
     model_id: str
@@ -76,6 +82,8 @@ class Plan:
     baseline_variant_id: str
     original: Mapping[str, str]
     variants: tuple[PlannedVariant, ...]
+    unfit: frozenset[str]
+    declares: bool
     _variables: tuple[Segments, ...] = field(repr=False)
     _candidates: Recent[tuple[bytes, tuple[str, ...]], Candidates] = field(default_factory=lambda: Recent(_ALIKE), repr=False)
 
@@ -89,15 +97,26 @@ class Plan:
             self._candidates.put(alike, found)
         return found
 
-    def _found(self, values: Mapping[str, Any], channels: tuple[str, ...]) -> Candidates:
+    def supposed(self, values: Mapping[str, Any], channels: tuple[str, ...], *, complete: bool, free: frozenset[str]) -> Candidates:
+        """The same, did all variants have all their variables (complete), and had some channels no limits (free). Such are
+        weighed and never sent."""
+        return self._found(values, channels, complete, free)
+
+    def _found(
+        self,
+        values: Mapping[str, Any],
+        channels: tuple[str, ...],
+        complete: bool = False,
+        free: frozenset[str] = frozenset(),
+    ) -> Candidates:
         bits = {name: 1 << i for i, name in enumerate(channels)}
         filled, missing = [], frozenset[str]()
         for v in self.variants:
             lacking = v.compiled.missing(values)
             missing |= lacking
-            if not lacking:
+            if complete or not lacking:
                 quality = round(v.static.score(v.compiled, values) * MILLE)
-                mask = sum(bits.get(name, 0) for name in v.channels)
+                mask = sum(bits.get(name, 0) for name in free.union(v.channels))
                 filled.append(Candidate(v.variant_id, v.locale, v.actions, quality, mask))
         fitting = tuple(candidate for candidate in filled if candidate.channels)
         return Candidates(fitting, _place(fitting, self.baseline_variant_id), not filled, missing)
@@ -143,6 +162,8 @@ def plan_of(
         baseline_variant_id=template.baseline_variant_id,
         original=_original(template, variants),
         variants=variants,
+        unfit=frozenset(name for name in chosen if any(name not in variant.channels for variant in variants)),
+        declares=any(len(variant.actions) > 1 for variant in variants),
         _variables=tuple(dict.fromkeys(path for variant in variants for path in variant.compiled.variables)),
     )
 

@@ -35,7 +35,8 @@ class ChannelOption(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Constraint(msgspec.Struct, array_like=True, frozen=True):
-    """A rule that took something out of the feasible set; binding: it left nothing."""
+    """A rule that took something out of the feasible set. binding: it left nothing of its subject; of a decision that was
+    explained: without it another action would be the greedy one."""
 
     name: str
     subject: str
@@ -117,11 +118,36 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
         return self.send * self.variant * self.channel * self.timing
 
 
+class Doing(msgspec.Struct, array_like=True, frozen=True):
+    """What would be done, in names. reason, retry_at: of sending nothing"""
+
+    variant_id: str | None = None
+    channel: str | None = None
+    at: int | None = None
+    reason: str | None = None
+    retry_at: int | None = None
+
+    def same(self, other: Doing) -> bool:
+        """Whether it comes to the same for the person, whatever the reason."""
+        return (self.variant_id, self.channel, self.at) == (other.variant_id, other.channel, other.at)
+
+
+class WhatIf(msgspec.Struct, array_like=True, frozen=True):
+    """What would be greedy under one changed input. kind: see `explanation`; subjects: channels; feature: its key"""
+
+    kind: str
+    then: Doing
+    subjects: tuple[str, ...] = ()
+    at: int | None = None
+    feature: int = 0
+
+
 class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """A decision at rest.
 
     forecast    : P(open, click, convert, unsubscribe)
     trains      : whether the learner may use it
+    what_ifs    : of a decision that was to be explained
     """
 
     format: int
@@ -146,6 +172,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     explain: bool
     cache_hit: bool
     milliseconds: float
+    what_ifs: tuple[WhatIf, ...] = ()
 
 
 FORMAT = 2

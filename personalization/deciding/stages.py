@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from personalization.deciding.record import MILLE, Inputs, Outcome, Triple
 from personalization.learning.drawing import GRID, points_of
 from personalization.learning.encoding import channel_key, signed
-from personalization.learning.policy import Choice, Policy
+from personalization.learning.policy import ChannelAsk, Choice, HourAsk, Policy
 from personalization.vocabulary import Suppression
 
 VARIANT, CHANNEL, TIMING, SEND = 1, 2, 4, 8
@@ -107,16 +107,23 @@ def _asked(inputs: Sequence[Inputs], policy_of: PolicyOf) -> list[_Asked | None]
     for (model_id, snapshot_id, method, shown, actions), members in groups.items():
         policy = policy_of(model_id, snapshot_id)
         choices = policy.variants([inputs[i].features for i in members], actions, method, shown)
-        _look_ahead(policy, [inputs[i] for i in members])
-        for i, choice in zip(members, choices, strict=True):
-            found[i] = policy, *_among_variants(inputs[i], choice)
+        preferences = [_among_variants(inputs[i], choice) for i, choice in zip(members, choices, strict=True)]
+        _look_ahead(policy, [inputs[i] for i in members], preferences)
+        for i, preference in zip(members, preferences, strict=True):
+            found[i] = policy, *preference
     return found
 
 
-def _look_ahead(policy: Policy, inputs: Sequence[Inputs]) -> None:
-    """Beliefs that the other stages will ask for, in one product."""
-    if len(inputs) > 1:
-        policy.believe_hours(list(dict.fromkeys(one.features for one in inputs if one.stages & TIMING)))
+def _look_ahead(policy: Policy, inputs: Sequence[Inputs], preferences: Sequence[tuple[Preference, float]]) -> None:
+    """What the other stages will ask along the greedy path, asked for all at once; the policy remembers the answers."""
+    if len(inputs) == 1:
+        return
+    method, greedy = inputs[0].method, [words.greedy for words, _ in preferences]
+    logits = [logit for _, logit in preferences]
+    asked = [_channels_asked(one, v, policy, logit) for one, v, logit in zip(inputs, greedy, logits, strict=True)]
+    where = policy.channels([ask for _, ask in asked], method)
+    channels = [options[choice.greedy] for (options, _), choice in zip(asked, where, strict=True)]
+    policy.hours([_hours_asked(one, channel)[1] for one, channel in zip(inputs, channels, strict=True)], method)
 
 
 def _among_variants(one: Inputs, choice: Choice) -> tuple[Preference, float]:
@@ -196,14 +203,19 @@ def _bounded(exploration: int, *kept: float) -> tuple[float, ...]:
 
 def _where(one: Inputs, variant: int, policy: Policy | None, logit: float) -> tuple[Preference, float]:
     """The preference among the channels of a variant, and what the greedy one adds to the logit."""
+    if policy is None or not one.stages & CHANNEL:
+        return _only(max(bits(one.candidates[variant].channels), key=lambda i: one.channels[i].preference)), 0.0
+    options, ask = _channels_asked(one, variant, policy, logit)
+    choice = policy.channels([ask], one.method)[0]
+    return Preference(options, choice.shares, options[choice.greedy]), choice.scores[choice.greedy]
+
+
+def _channels_asked(one: Inputs, variant: int, policy: Policy, logit: float) -> tuple[tuple[int, ...], ChannelAsk]:
     options = bits(one.candidates[variant].channels)
     channels = [one.channels[i] for i in options]
-    if policy is None or not one.stages & CHANNEL:
-        return _only(options[max(range(len(options)), key=lambda i: channels[i].preference)]), 0.0
     shifts = _shifts(one, policy, logit, [(channel.cost, channel.reach) for channel in channels])
     keys, known = tuple([channel_key(c.name) for c in channels]), tuple([c.preference for c in channels])
-    choice = policy.channels(one.features, keys, known, shifts, one.method)
-    return Preference(options, choice.shares, options[choice.greedy]), choice.scores[choice.greedy]
+    return options, (one.features, keys, known, shifts)
 
 
 def _shifts(one: Inputs, policy: Policy, logit: float, terms: Sequence[tuple[int, int]]) -> tuple[float, ...]:
@@ -223,14 +235,19 @@ def _shifted(terms: tuple[tuple[int, int], ...], logit: float, span: float) -> t
 
 def _when(one: Inputs, channel: int, policy: Policy | None) -> tuple[Preference, float]:
     """The preference among the slots of a channel, and what the greedy one adds to the logit."""
+    options, ask = _hours_asked(one, channel)
+    if policy is None or not one.stages & TIMING:
+        return _only(options[_most_usual(ask[2])]), 0.0
+    choice = policy.hours([ask], one.method)[0]
+    return Preference(options, choice.shares, options[choice.greedy]), choice.scores[choice.greedy]
+
+
+def _hours_asked(one: Inputs, channel: int) -> tuple[tuple[int, ...], HourAsk]:
     options = slot_numbers(one.channels[channel].slots)
     everything = len(options) == len(one.hours)
     hours = one.hours if everything else bytes([one.hours[k] for k in options])
     habits = one.habits if everything or not one.habits else bytes([one.habits[k] for k in options])
-    if policy is None or not one.stages & TIMING:
-        return _only(options[_most_usual(habits)]), 0.0
-    choice = policy.hours(one.features, hours, habits, one.method)
-    return Preference(options, choice.shares, options[choice.greedy]), choice.scores[choice.greedy]
+    return options, (one.features, hours, habits)
 
 
 @lru_cache(maxsize=4096)
@@ -254,6 +271,43 @@ def _ranking(where: Preference) -> bytes:
     """Options by share, the greedy one first."""
     order = sorted(zip(where.options, where.shares, strict=True), key=lambda found: (found[0] != where.greedy, -found[1]))
     return bytes([option for option, _ in order])
+
+
+class Path(msgspec.Struct, frozen=True):
+    """The stages along the greedy triple, for who wants to look into them.
+
+    triple  : what certainty would send, if it sends        policy : None where no stage reads one
+    options : of the variant, channel and slot stages       kept : P(greedy) of the same, given that something is sent
+    shifts  : what cost and reach take off each of the channels, in logits
+    """
+
+    triple: Triple
+    policy: Policy | None
+    options: tuple[tuple[int, ...], ...]
+    kept: tuple[float, ...]
+    shifts: tuple[float, ...]
+
+
+def path_of(one: Inputs, policy_of: PolicyOf) -> Path | None:
+    """None where nothing is feasible."""
+    found = _asked([one], policy_of)[0]
+    if found is None:
+        return None
+    policy, variant, logit = found
+    where, at_channel = _where(one, variant.greedy, policy, logit)
+    when, at_hour = _when(one, where.greedy, policy)
+    send = _whether(one, policy, logit + at_channel + at_hour)
+    stages = (variant, where, when)
+    sends = send.kept if send.greedy == _SENT else 1.0
+    limits = _limits(one.exploration, (sends, variant.kept, where.kept, when.kept))
+    terms = [(one.channels[i].cost, one.channels[i].reach) for i in where.options]
+    return Path(
+        Triple(variant.greedy, where.greedy, when.greedy),
+        policy,
+        tuple(stage.options for stage in stages),
+        tuple(staged(stage, limit).kept for stage, limit in zip(stages, limits[1:], strict=True)),
+        (0.0,) * len(terms) if policy is None else _shifts(one, policy, logit, terms),
+    )
 
 
 @lru_cache(maxsize=4096)

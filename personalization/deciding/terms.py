@@ -6,28 +6,15 @@ from functools import lru_cache
 
 import msgspec
 
-from personalization.deciding.stages import CHANNEL, SEND, TIMING, VARIANT
-from personalization.vocabulary import LearningMode, Mode, Strategy
-
-_ALL_STRATEGIES = frozenset(Strategy)
-
-
-class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What takes part in a decision at a service level."""
-
-    variant_policy: bool = False
-    forecast: bool = False
-    send_time: bool = False
-    channel_choice: bool = False
-    send_choice: bool = False
-    channel_sync: bool = False
+from personalization.deciding.strategies import STAGES, Capabilities, switched
+from personalization.vocabulary import LearningMode, Mode
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """exploration : highest P(joint action differs from the greedy one), in millionths
     stages      : which stages a model takes part in
     held_back   : the baseline goes out by the first channel at the earliest slot
-    strategies  : those that may take part
+    parts       : what else of the strategies runs, see `strategies`
     """
 
     mode: Mode
@@ -35,7 +22,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     stages: int
     trains: bool
     held_back: bool
-    strategies: frozenset[str]
+    parts: int
 
 
 @lru_cache(maxsize=4096)
@@ -56,15 +43,15 @@ def terms_of(
     personal   : consent to personalization     learns : consent to learning
     holdout    : the person is in the holdout   quality_failed : no variant was good enough
     """
-    asked = frozenset(strategies) or _ALL_STRATEGIES
+    parts = switched(capabilities, strategies) if personal else 0
     mode = _mode(capabilities, learning_mode, exploration, personal and not quality_failed, learns, holdout)
     return Terms(
         mode=mode,
         exploration=0 if mode in (Mode.BASELINE, Mode.GREEDY) else round(exploration * 1e6),
-        stages=_stages(capabilities, asked) if personal else 0,
+        stages=parts & STAGES,
         trains=mode in (Mode.ONLINE, Mode.GREEDY) and learning_mode is LearningMode.ONLINE and learns,
         held_back=mode in (Mode.HOLDOUT, Mode.APPRENTICE) or quality_failed or not personal,
-        strategies=asked,
+        parts=parts,
     )
 
 
@@ -78,14 +65,3 @@ def _mode(
     if learning_mode is LearningMode.APPRENTICE:
         return Mode.APPRENTICE
     return Mode.GREEDY if learning_mode is LearningMode.OFF or not learns or exploration == 0.0 else Mode.ONLINE
-
-
-def _stages(capabilities: Capabilities, asked: frozenset[str]) -> int:
-    behaviour = Strategy.BEHAVIORAL_ADAPTIVE in asked
-    words = Strategy.PREDICTIVE_OPTIMIZATION in asked or Strategy.NEURAL_CONTENT in asked
-    return (
-        VARIANT * (capabilities.variant_policy and words)
-        + CHANNEL * (capabilities.channel_choice and behaviour)
-        + TIMING * (capabilities.send_time and behaviour)
-        + SEND * (capabilities.send_choice and Strategy.PREDICTIVE_OPTIMIZATION in asked)
-    )

@@ -31,7 +31,7 @@ _VARIANTS = 4_096
 #: Events that say a person was lost, or nearly.
 _GUARDRAILS = frozenset({EventType.UNSUBSCRIBED, EventType.COMPLAINED})
 #: Publish once this share of a model's weight is new.
-_CHANGED_SHARE = 0.01
+_CHANGED_SHARE = 0.02
 
 
 class OpenDecision(msgspec.Struct, array_like=True, gc=False):

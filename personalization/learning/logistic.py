@@ -37,7 +37,7 @@ from personalization.learning.encoding import Feature, Taken, days_ago
 from personalization.learning.recovering import UNKNOWN, Recovery, estimate, statistics
 
 #: Share of the weight that is new when the belief is made anew.
-_RENEWED = 0.02
+_RENEWED = 0.04
 #: Pseudo-weights behind a group's prior deviation.
 _PRIOR_STRENGTH = 2.0
 #: Rows of a block at least, and as a share of all.

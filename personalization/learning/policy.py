@@ -8,14 +8,19 @@ make one. Thompson's posterior is drawn in by WIDTH (ibid., section 5: a narrowe
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from statistics import fmean
+from typing import Any
 
 import msgspec
 import numpy as np
+from scipy.special import expit
 
-from personalization.learning.design import REMEMBERED, Array, Group, group_of, hashed, prior_deviation, prior_mean, told
+from personalization.learning.beliefs import Beliefs
+from personalization.learning.design import Array, Group, told
+from personalization.learning.drawing import Odds
 from personalization.learning.encoding import (
     BIAS,
     EVIDENCE,
@@ -29,7 +34,6 @@ from personalization.learning.encoding import (
     SHARED_ACT,
     ActKey,
     Feature,
-    cross_key,
     days_ago,
     hour_values,
     load_values,
@@ -39,7 +43,7 @@ from personalization.learning.linucb import confidence_width, upper_bounds
 from personalization.learning.logistic import RewardModel
 from personalization.learning.recovering import Recovery, penalised
 from personalization.learning.squarecb import inverse_gaps, learning_rate
-from personalization.learning.thompson import chances_one
+from personalization.learning.thompson import chances, chances_one
 from personalization.recent import Recent
 from personalization.vocabulary import PolicyMethod
 
@@ -51,12 +55,11 @@ _DELTA = 0.1
 _RARE = 0.01
 #: Variance of a reward, at most, as a share of its range squared.
 _COIN = 0.25
-#: Added to the variance of what a stage compares, so that a root of nothing stays nothing.
-_JITTER = 1e-6
-#: Contexts in one product; larger blocks leave the processor's cache.
-_BLOCK = 32
-#: What a policy remembers: beliefs of contexts, and choices.
-_BELIEFS_KEPT, _CHOICES_KEPT = 2_048, 16_384
+#: Choices that a policy remembers; from how many on, and up to how many options, they are made together: arrays of more
+#: leave the processor's cache.
+_CHOICES_KEPT, _TOGETHER, _WIDEST = 16_384, 4, 8
+#: What is asked about hours, and with them about the context itself.
+_HOUR_SET = (*HOUR_ACTS, HABIT, SHARED_ACT)
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -67,11 +70,12 @@ class Choice(msgspec.Struct, frozen=True):
     scores: tuple[float, ...]
 
 
-class _Belief(msgspec.Struct, frozen=True):
-    """About some action features in one context. mean : (m,)    root : (m, m) of the covariance"""
-
-    mean: Array
-    root: Array
+#: One channel stage: context, keys of the channels, evidence for each in quanta, what else speaks for each in logits.
+ChannelAsk = tuple[tuple[Feature, ...], tuple[int, ...], tuple[int, ...], tuple[float, ...]]
+#: One timing stage: context, local hours of the week, evidence for each in quanta (a signed byte an hour, or empty).
+HourAsk = tuple[tuple[Feature, ...], bytes, bytes]
+#: What a stage compares: what it is remembered by, scores (k,), root (k, m) of their covariance.
+_Scored = tuple[tuple[object, ...], Array, Array]
 
 
 class _Body(msgspec.Struct, array_like=True, frozen=True):
@@ -94,7 +98,6 @@ class _Body(msgspec.Struct, array_like=True, frozen=True):
 class Policy:
     """Immutable parameters of one model, as published. Safe to read from any thread.
 
-    mean : (d + 1,) of the weights in logits, the last one 0 for what is unseen     covariance : (d + 1, d + 1)
     low, top : the range of the rewards     average : reward, as a share of it
     weight : decisions behind it            counts : event types -> decisions
     """
@@ -104,20 +107,17 @@ class Policy:
         self.weight, self.low, self.top, self.split = body.weight, body.low, body.top, body.split
         self.average, self.counts = body.average, body.counts
         self.index = dict(zip(body.keys, body.rows, strict=True))
-        self._full = len(self.index) >= REMEMBERED
         self._deviations = dict(body.deviations)
         self._first_channel = None if body.first is None else ActKey(KIND_CHANNEL, body.first[0])
         self._first_hour = None if body.first is None else hour_values(body.first[1])
         self.burden, self.recovery = body.burden, body.recovery
         mean = np.frombuffer(body.mean, np.float32)
         d = self.dimensions = len(mean)
-        self.mean, lower = np.zeros(d + 1), np.zeros((d + 1, d + 1))
-        self.mean[:d] = mean
+        lower = np.zeros((d + 1, d + 1))
         lower[np.tril_indices(d)] = np.frombuffer(body.covariance, np.float32)
-        self.covariance = lower + np.tril(lower, -1).T
-        for array in (self.mean, self.covariance):
-            array.setflags(write=False)
-        self._beliefs: Recent[tuple[object, ...], _Belief] = Recent(_BELIEFS_KEPT)
+        self._beliefs = Beliefs(
+            self.index, np.append(mean, 0.0), lower + np.tril(lower, -1).T, self._deviations, self._first_channel
+        )
         self._choices: Recent[tuple[object, ...], Choice] = Recent(_CHOICES_KEPT)
 
     # -- the three stages --------------------------------------------------------------------------------------------
@@ -134,64 +134,50 @@ class Policy:
         shown : how long ago each variant was shown (see encoding.ago), empty where none was
         """
         shown = shown if self.recovery.gamma else b""
-        known = [self._choices.get((context, actions, method, shown)) for context in contexts]
-        new = list(dict.fromkeys(c for c, choice in zip(contexts, known, strict=True) if choice is None))
-        made = self._among(new, actions, method, shown) if new else {}
-        return [choice or made[context] for context, choice in zip(contexts, known, strict=True)]
-
-    def _among(
-        self, contexts: Sequence[tuple[Feature, ...]], actions: tuple[tuple[int, ...], ...], method: str, shown: bytes
-    ) -> dict[tuple[Feature, ...], Choice]:
         acts, options = _variant_options(actions)
         against = self._worth(self._losses(actions) + self._repeats(shown or bytes(len(actions))))
-        made = {}
-        for context, belief in zip(contexts, self._believed(contexts, acts), strict=True):
-            made[context] = self._chosen(method, options @ belief.mean - against, options @ belief.root)
-            self._choices.put((context, actions, method, shown), made[context])
-        return made
 
-    def channels(
-        self,
-        context: tuple[Feature, ...],
-        keys: tuple[int, ...],
-        preferences: tuple[int, ...],
-        shifts: tuple[float, ...],
-        method: str = PolicyMethod.THOMPSON,
-    ) -> Choice:
-        """Among channels, by their keys.
+        def scored(context: tuple[Feature, ...]) -> tuple[Array, Array]:
+            belief = self._beliefs.about(context, acts)
+            return options @ belief.mean - against, options @ belief.root
 
-        preferences : evidence in quanta     shifts : what else speaks for or against each, in logits
-        """
-        key = (context, keys, preferences, shifts, method)
-        found = self._choices.get(key)
-        if found is None:
-            belief = self._believed([context], (*(ActKey(KIND_CHANNEL, own) for own in keys), PREFERENCE))[0]
-            options = np.column_stack([np.eye(len(keys)), EVIDENCE * np.array(preferences)])
-            found = self._chosen(method, options @ belief.mean + np.array(shifts), options @ belief.root)
-            self._choices.put(key, found)
-        return found
+        return self._chosen(method, [(context, actions, shown) for context in contexts], lambda key: scored(key[0]))
 
-    def hours(self, context: tuple[Feature, ...], hours: bytes, habits: bytes, method: str = PolicyMethod.THOMPSON) -> Choice:
-        """Among local hours of the week. habits : evidence in quanta, a signed byte an hour, or empty"""
-        key = (context, hours, habits, method)
-        found = self._choices.get(key)
-        if found is None:
-            belief = self._believed([context], (*HOUR_ACTS, HABIT))[0]
+    def channels(self, asked: Sequence[ChannelAsk], method: str = PolicyMethod.THOMPSON) -> list[Choice]:
+        def scored(ask: ChannelAsk) -> tuple[Array, Array]:
+            context, keys, preferences, shifts = ask
+            belief = self._beliefs.about(context, (*(ActKey(KIND_CHANNEL, own) for own in keys), PREFERENCE))
+            options = _channel_options(preferences)
+            return options @ belief.mean + np.array(shifts), options @ belief.root
+
+        return self._chosen(method, asked, scored)
+
+    def hours(self, asked: Sequence[HourAsk], method: str = PolicyMethod.THOMPSON) -> list[Choice]:
+        def scored(ask: HourAsk) -> tuple[Array, Array]:
+            context, hours, habits = ask
+            belief = self._beliefs.about(context, _HOUR_SET)
             options = _hour_options(hours, habits)
-            found = self._chosen(method, options @ belief.mean, options @ belief.root)
-            self._choices.put(key, found)
-        return found
+            return options @ belief.mean, options @ belief.root
 
-    def believe_hours(self, contexts: Sequence[tuple[Feature, ...]]) -> None:
-        """Make ready what `hours` will ask for, in one product."""
-        self._believed(contexts, (*HOUR_ACTS, HABIT))
+        return self._chosen(method, asked, scored)
 
-    def _chosen(self, method: str, scores: Array, root: Array) -> Choice:
-        """scores : (k,)    root : (k, m) of their covariance"""
-        values = [round(score, 9) for score in scores.tolist()]
-        odds, greedy = METHODS[method](self, values, root)
-        total = sum(odds)
-        return Choice(greedy, tuple([share / total for share in odds]), tuple(values))
+    def _chosen(self, method: str, asked: Sequence[Any], scored: Callable[[Any], tuple[Array, Array]]) -> list[Choice]:
+        """What is asked for the first time is scored and, where it is alike in shape, chosen from together."""
+        known = [self._choices.get((method, ask)) for ask in asked]
+        new = list(dict.fromkeys([ask for ask, choice in zip(asked, known, strict=True) if choice is None]))
+        if not new:
+            return known  # type: ignore[return-value]
+        alike: dict[tuple[int, ...], list[_Scored]] = defaultdict(list)
+        for ask in new:
+            scores, root = scored(ask)
+            alike[root.shape].append((ask, np.round(scores, 9), root))
+        made: dict[Any, Choice] = {}
+        for group in alike.values():
+            choices = METHODS[method](self, np.array([s for _, s, _ in group]), np.array([root for _, _, root in group]))
+            made.update(zip([ask for ask, _, _ in group], choices, strict=True))
+        for ask, choice in made.items():
+            self._choices.put((method, ask), choice)
+        return [choice or made[ask] for ask, choice in zip(asked, known, strict=True)]
 
     # -- values ------------------------------------------------------------------------------------------------------
 
@@ -201,15 +187,12 @@ class Policy:
 
     def base(self, context: tuple[Feature, ...]) -> float:
         """The logit of a context to which the scores of its variant, channel and hour are added."""
-        shared = float(self._believed([context], (SHARED_ACT,))[0].mean[0])
-        if self._first_hour is None:
-            return shared
-        return shared - float(np.dot(self._first_hour, self._believed([context], (*HOUR_ACTS, HABIT))[0].mean[:-1]))
+        mean = self._beliefs.about(context, _HOUR_SET).mean
+        return float(mean[-1]) if self._first_hour is None else float(mean[-1] - np.dot(self._first_hour, mean[:-2]))
 
     def tired(self, load: int) -> float:
         """What a load adds to the logit."""
-        weights = [self.mean[self.index.get(cross_key(BIAS, act.key), self.dimensions)] for act in LOADED]
-        return sum(float(weight) * value for weight, value in zip(weights, load_values(load), strict=True))
+        return sum(self._beliefs.weight(BIAS, act) * value for act, value in zip(LOADED, load_values(load), strict=True))
 
     def marginal(self, logit: float, load: int) -> tuple[float, float]:
         """What one more message is worth in a week that had `load` of them, and its deviation. logit : of the best at load 0.
@@ -217,6 +200,11 @@ class Policy:
         Only of a policy whose burden is known, see learning.frequency.
         """
         return self.burden.marginal(lambda n: self.value(logit + self.tired(n)), load)
+
+    def against(self, actions: tuple[tuple[int, ...], ...], shown: bytes) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """What losses, and what repeats, take off each variant's score, in logits."""
+        shown = shown if shown and self.recovery.gamma else bytes(len(actions))
+        return tuple(self._worth(self._losses(actions)).tolist()), tuple(self._worth(self._repeats(shown)).tolist())
 
     def _losses(self, actions: tuple[tuple[int, ...], ...]) -> Array:
         """(k,) what each variant loses beyond the usual."""
@@ -236,11 +224,7 @@ class Policy:
 
     def contributions(self, context: Sequence[Feature], acts: Sequence[tuple[ActKey, float]]) -> list[float]:
         """What each context feature adds to the logit of an action, given as features with values."""
-
-        def weight(key: int, act: ActKey) -> float:
-            row = self._row(cross_key(key, act.key))
-            return prior_mean(group_of(key, act)) if row is None else float(self.mean[row])
-
+        weight = self._beliefs.weight
         return [value * QUANTUM * sum(weight(key, act) * size for act, size in acts) for key, value in context]
 
     def deviations(self) -> dict[str, dict[str, float]]:
@@ -251,74 +235,38 @@ class Policy:
             found.setdefault(level, {}).setdefault(part, []).append(deviation)
         return {level: {part: fmean(own) for part, own in parts.items()} for level, parts in found.items()}
 
-    # -- beliefs -----------------------------------------------------------------------------------------------------
 
-    def _believed(self, contexts: Sequence[tuple[Feature, ...]], acts: tuple[ActKey, ...]) -> list[_Belief]:
-        known = [self._beliefs.get((context, acts)) for context in contexts]
-        new = [context for context, belief in zip(contexts, known, strict=True) if belief is None]
-        made = {}
-        for at in range(0, len(new), _BLOCK):
-            block = new[at : at + _BLOCK]
-            for context, belief in zip(block, self._made(block, acts), strict=True):
-                made[context] = belief
-                self._beliefs.put((context, acts), belief)
-        return [belief or made[context] for context, belief in zip(contexts, known, strict=True)]
-
-    def _made(self, contexts: Sequence[tuple[Feature, ...]], acts: tuple[ActKey, ...]) -> list[_Belief]:
-        """Weights summed over each context's features: a belief about the action features alone. O(n m d^2)."""
-        n, m, d = len(contexts), len(acts), self.dimensions + 1
-        phi, mean, extra = np.zeros((n * m, d)), np.zeros((n, m)), np.zeros((n, m))
-        for i, context in enumerate(contexts):
-            for j, act in enumerate(acts):
-                self._activate(phi[i * m + j], context, act, mean[i], extra[i], j)
-        mean += np.round(phi @ self.mean, 9).reshape(n, m)
-        wide = np.einsum("nad,nbd->nab", (phi @ self.covariance).reshape(n, m, d), phi.reshape(n, m, d))
-        diagonal = np.arange(m)
-        wide[:, diagonal, diagonal] += extra + _JITTER
-        roots = np.linalg.cholesky((wide + wide.swapaxes(1, 2)) / 2.0)
-        return [_Belief(one, root) for one, root in zip(mean, roots, strict=True)]
-
-    def _activate(self, phi: Array, context: tuple[Feature, ...], act: ActKey, mean: Array, extra: Array, j: int) -> None:
-        """One action feature in one context; unseen pairs have their prior. Evidence is about the person, in any context."""
-        alone = ((BIAS, int(1 / QUANTUM)),) if act in (PREFERENCE, HABIT) else context
-        for key, quanta in alone:
-            row, value = self._row(cross_key(key, act.key)), quanta * QUANTUM
-            if row is not None:
-                phi[row] += value
-            elif act != self._first_channel and (act.kind == KIND_VARIANT or key == BIAS):
-                group = group_of(key, act)
-                mean[j] += prior_mean(group) * value
-                extra[j] += (self._deviations.get(group) or prior_deviation(group)) ** 2 * value**2
-
-    def _row(self, key: int) -> int | None:
-        """Where a pair stands; None where it was never seen. In a model that remembers no more pairs all stand somewhere."""
-        row = self.index.get(key)
-        return row if row is not None or not self._full else min(hashed(key), self.dimensions)
-
-
-def _thompson(policy: Policy, scores: Sequence[float], root: Array) -> tuple[list[float], int]:
+def _thompson(policy: Policy, scores: Array, roots: Array) -> list[Choice]:
     """An option as often as it is the best under the posterior."""
-    return chances_one(scores, WIDTH * root)
+    if len(scores) < _TOGETHER or scores.shape[1] > _WIDEST:
+        return [_choice(*chances_one(own.tolist(), WIDTH * root), own) for own, root in zip(scores, roots, strict=True)]
+    return _choices(chances(scores, WIDTH * roots), scores)
 
 
-def _squarecb(policy: Policy, scores: Sequence[float], root: Array) -> tuple[list[float], int]:
+def _squarecb(policy: Policy, scores: Array, roots: Array) -> list[Choice]:
     """Inverse gap weighting of the expected rewards, as shares of the reward's range."""
-    k = len(scores)
-    rewards = np.array([[sigmoid(score) for score in scores]])
-    odds, greedy = inverse_gaps(rewards, learning_rate(policy.weight, k, policy.dimensions, _COIN))
-    return odds[0].tolist(), int(greedy[0])
+    gamma = learning_rate(policy.weight, scores.shape[1], policy.dimensions, _COIN)
+    return _choices(inverse_gaps(expit(scores), gamma), scores)
 
 
-def _linucb(policy: Policy, scores: Sequence[float], root: Array) -> tuple[list[float], int]:
+def _linucb(policy: Policy, scores: Array, roots: Array) -> list[Choice]:
     """The option of the highest upper confidence bound, always."""
-    deviations = np.sqrt((root * root).sum(axis=1))[None, :]
-    _, greedy = upper_bounds(np.array([scores]), deviations, confidence_width(_DELTA))
-    best = int(greedy[0])
-    return [float(option == best) for option in range(len(scores))], best
+    deviations = np.sqrt((roots * roots).sum(axis=2))
+    _, greedy = upper_bounds(scores, deviations, confidence_width(_DELTA))
+    return _choices(Odds(np.eye(scores.shape[1])[greedy], greedy), scores)
 
 
-#: How a policy chooses: name -> (policy, scores (k,), root (k, m)) to odds (k,) and the greedy option.
-METHODS: Mapping[str, Callable[[Policy, Sequence[float], Array], tuple[list[float], int]]] = {
+def _choices(found: Odds, scores: Array) -> list[Choice]:
+    return [_choice(*one) for one in zip(found.odds.tolist(), found.greedy.tolist(), scores, strict=True)]
+
+
+def _choice(odds: Sequence[float], greedy: int, scores: Array) -> Choice:
+    total = sum(odds)
+    return Choice(greedy, tuple([share / total for share in odds]), tuple(scores.tolist()))
+
+
+#: How a policy chooses: name -> (policy, scores (n, k), roots (n, k, m) of their covariances) to choices (n,).
+METHODS: Mapping[str, Callable[[Policy, Array, Array], list[Choice]]] = {
     PolicyMethod.THOMPSON: _thompson,
     PolicyMethod.SQUARECB: _squarecb,
     PolicyMethod.LINUCB: _linucb,
@@ -338,11 +286,17 @@ def _variant_options(actions: tuple[tuple[int, ...], ...]) -> tuple[tuple[ActKey
 
 
 @lru_cache(maxsize=4096)
+def _channel_options(preferences: tuple[int, ...]) -> Array:
+    """(k, k + 1): each channel with its evidence."""
+    return np.column_stack([np.eye(len(preferences)), EVIDENCE * np.array(preferences)])
+
+
+@lru_cache(maxsize=4096)
 def _hour_options(hours: bytes, habits: bytes) -> Array:
-    """(k, m): values of HOUR_ACTS, and the habit."""
+    """(k, m): values of _HOUR_SET, of which what all share is left out."""
     values = np.array([hour_values(hour) for hour in hours])
     habit = np.frombuffer(habits, np.int8) if habits else np.zeros(len(hours))
-    return np.column_stack([values, EVIDENCE * habit])
+    return np.column_stack([values, EVIDENCE * habit, np.zeros(len(hours))])
 
 
 def encode_policy(model: RewardModel, counts: Mapping[str, float], burden: Burden = NO_BURDEN) -> bytes:

@@ -74,19 +74,39 @@ class Policy(Struct):
 
 
 class Contribution(Struct):
-    feature: str
-    value: Any
-    effect: float
+    feature: Annotated[
+        str,
+        Meta(
+            description="A stage's option (`variant b`, `channel push`, `hour 19:00`), alone, `x` something known of the person or "
+            "the moment (`variant b x trait:plan=pro`), or `:` what else speaks for it (preference, habit, cost, reach, risk, "
+            "repeat). Those after the weightiest eight are added up as `everything else`"
+        ),
+    ]
+    value: Annotated[Any, Meta(description="Of the feature; of `everything else`, how many it adds up")]
+    effect: Annotated[
+        float,
+        Meta(description="What it adds over the mean of the stage's options, in logits of the expected reward"),
+    ]
+
+
+class ExplainedStage(Struct):
+    stage: Annotated[str, Meta(description="send, variant, channel or timing; each given the ones before it")]
+    greedy: str | None
+    chosen: Annotated[str | None, Meta(description="null when nothing is sent")]
+    propensity: Probability | None
+    greedy_probability: Annotated[Probability, Meta(description="With which the stage keeps to its greedy option")]
 
 
 class Constraint(Struct):
     name: str
     channel: Annotated[str, Meta(description="* for all")]
-    binding: bool
-    retry_at: Time | None
+    binding: Annotated[bool, Meta(description="Whether without it another action would be the greedy one")]
+    retry_at: Annotated[Time | None, Meta(description="From when on it does not hold")]
 
 
 class Counterfactual(Struct, rename={"if_": "if"}):
+    """One input changed and the decision made again: what would be greedy then."""
+
     if_: str
     then: str
 
@@ -102,11 +122,15 @@ class Shadow(Struct):
 
 class Explanation(Struct):
     summary: str
-    contributions: list[Contribution]
-    greedy_action: dict[str, Any]
-    exploration_probability: Probability
+    contributions: Annotated[list[Contribution], Meta(description="`baseline_logit` and all effects add up to `greedy_logit`")]
+    baseline_logit: Annotated[float | None, Meta(description="At the mean option of every stage; null where no model took part")]
+    greedy_logit: float | None
+    expected_reward: Annotated[float | None, Meta(description="Of the greedy action, in reward units, less the channel's cost")]
+    greedy_action: Annotated[dict[str, Any], Meta(description="What certainty would do")]
+    exploration_probability: Annotated[Probability, Meta(description="P(the action differs from the greedy one)")]
+    stages: list[ExplainedStage]
     constraints: list[Constraint]
-    counterfactuals: list[Counterfactual]
+    counterfactuals: Annotated[list[Counterfactual], Meta(description="At most four; empty unless explain was asked")]
 
 
 class Replay(Struct):
@@ -128,14 +152,14 @@ class Decision(Struct):
     language: str
     optimal_channels: Annotated[list[str], Meta(description="Best first, the chosen one first")]
     optimal_timing: Annotated[str, Meta(description="RFC 3339 in the user's zone")] | None
-    strategies_applied: list[str]
+    strategies_applied: Annotated[list[str], Meta(description="Those that really took part in this decision")]
     personalization_level: ServiceLevel
     quality_score: Annotated[Probability | None, Meta(description="Of the chosen variant; null when nothing is sent")]
     confidence_score: Probability
     predicted_engagement: PredictedEngagement
     propensity: Propensity
     policy: Policy
-    recommendations: list[str]
+    recommendations: Annotated[list[str], Meta(description="What would help, the most important first, at most five")]
     fallback: bool
     fallback_reason: FallbackReason | None
     cache_hit: bool

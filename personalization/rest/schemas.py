@@ -164,7 +164,9 @@ class Personalize(Body):
     variants: Annotated[list[InlineVariant], Meta(min_length=1, max_length=100)] | None = None
     context: Context = field(default_factory=dict)
     channels: Annotated[list[Channel], Meta(max_length=64)] = field(default_factory=list)
-    strategies: Annotated[list[Strategy], Meta(max_length=16)] = field(default_factory=list)
+    strategies: Annotated[list[Strategy], Meta(max_length=16, description="What may take part; all the level has when empty")] = (
+        field(default_factory=list)
+    )
     category: Category | None = None
     priority: Priority = Priority.NORMAL
     send_window: SendWindowBody | None = None
@@ -173,7 +175,7 @@ class Personalize(Body):
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] | None = None
     language: Language | None = None
     render: bool = True
-    explain: bool = False
+    explain: Annotated[bool, Meta(description="Say why: about ten times the work of a decision")] = False
     activate: bool = True
     decision_id: Id | None = None
     message_id: MessageId | None = None

@@ -126,7 +126,8 @@ def test_an_export_holds_everything_with_words_and_explanations(
     clicks = [e for e in found["events"] if e["type"] == "clicked"]
     assert [(e["text"], e["metadata"]) for e in clicks] == [("words of a", {"n": n}) for n in (2, 1, 0)]
     assert found["consents"] == service.consent("a")["history"]
-    assert {"trait:plan=pro", "language=en"} <= {c["feature"] for c in found["decisions"][1]["explanation"]["contributions"]}
+    told = {c["feature"].partition(" x ")[2] for c in found["decisions"][1]["explanation"]["contributions"]}
+    assert {"trait:plan=pro", "language=en"} <= told
     assert json.loads(b"".join(service.export("a").chunks(encoded))) == json.loads(encoded(found))
 
 

@@ -9,7 +9,7 @@ from personalization.clock import DAY, HOUR, instant, rfc3339
 from personalization.deciding.feasible import Prepared, Question, prepare
 from personalization.deciding.planning import plan_of
 from personalization.deciding.stages import draw_many
-from personalization.deciding.terms import Capabilities
+from personalization.deciding.strategies import Capabilities
 from personalization.errors import MissingVariables
 from personalization.learning.policy import fresh_policy
 from personalization.messages import PersonalizationRequest, SendWindow

@@ -186,7 +186,7 @@ def test_neighbouring_hours_learn_from_each_other_across_midnight() -> None:
     near = np.minimum((hours - 23) % 24, (23 - hours) % 24) <= 3
     rewards = (rng.random(4_000) < np.where(near, 0.6, 0.1)).astype(float).tolist()
     model.enter([CONTEXT] * 4_000, [mail(0, int(hour)) for hour in hours], rewards, [1.0] * 4_000)
-    scores = policy(model).hours(CONTEXT, bytes(range(24)), b"").scores
+    scores = policy(model).hours([(CONTEXT, bytes(range(24)), b"")])[0].scores
     assert max(range(24), key=scores.__getitem__) in (22, 23, 0)
     assert scores[0] > scores[4]
     assert scores[21] > scores[12]
@@ -242,8 +242,8 @@ def by_channel(model: RewardModel, arms: tuple[tuple[int, ...], ...], rows: int,
 def test_an_heir_knows_channels_and_hours_but_nothing_of_variants() -> None:
     heir = by_channel(RewardModel(), ARMS[:2], 3_000, 1).heir()
     learned = policy(heir)
-    assert learned.channels(CONTEXT, (EMAIL, PUSH), (0, 0), (0.0, 0.0)).greedy == 1
-    assert learned.hours(CONTEXT, bytes([8, 20]), b"").greedy == 1
+    assert learned.channels([(CONTEXT, (EMAIL, PUSH), (0, 0), (0.0, 0.0))])[0].greedy == 1
+    assert learned.hours([(CONTEXT, bytes([8, 20]), b"")])[0].greedy == 1
     assert heir.weight == pytest.approx(50.0)
     assert not {group for group in heir.design.groups if group[1] == KIND_VARIANT}
     assert min(learned.variants([CONTEXT], ARMS)[0].shares) > 0.2
@@ -255,4 +255,4 @@ def test_what_was_inherited_gives_way_to_what_is_seen() -> None:
     channels = rng.choice([EMAIL, PUSH], 1_500)
     rewards = rng.random(1_500) < np.where(channels == EMAIL, 0.4, 0.1)
     heir.enter([CONTEXT] * 1_500, [Taken(ARMS[2], int(c), 20) for c in channels], rewards.astype(float).tolist(), [1.0] * 1_500)
-    assert policy(heir).channels(CONTEXT, (EMAIL, PUSH), (0, 0), (0.0, 0.0)).greedy == 0
+    assert policy(heir).channels([(CONTEXT, (EMAIL, PUSH), (0, 0), (0.0, 0.0))])[0].greedy == 0

@@ -25,23 +25,23 @@ EMAIL = CHANNELS[0]
 
 
 def taught(rows: int = 400, rates: tuple[float, ...] = (0.1, 0.4, 0.2), seed: int = 1) -> Policy:
-    return decode_policy(body(rows, rates, seed), 1, "m")
+    return decode_policy(encode_policy(model_of(rows, rates, seed), {}), 1, "m")
 
 
-def body(rows: int = 400, rates: tuple[float, ...] = (0.1, 0.4, 0.2), seed: int = 1) -> bytes:
+def model_of(rows: int, rates: tuple[float, ...] = (0.1, 0.4, 0.2), seed: int = 1) -> RewardModel:
     rng, model = np.random.default_rng(seed), RewardModel()
     arms, channels = rng.integers(3, size=rows), rng.integers(3, size=rows)
     rewards = rng.random(rows) < np.array(rates)[arms] * (1.0 + 0.5 * (channels == 1))
     taken = [Taken(ARMS[a], CHANNELS[c], int(h)) for a, c, h in zip(arms, channels, rng.integers(168, size=rows), strict=True)]
     model.enter([CONTEXT] * rows, taken, rewards.astype(float).tolist(), [1.0] * rows)
-    return encode_policy(model, {})
+    return model
 
 
 def test_before_anything_is_known_every_option_is_about_as_likely() -> None:
     fresh = fresh_policy("m")
     for shares in (
         fresh.variants([CONTEXT], tuple(variant_acts(name, ()) for name in "abcd"))[0].shares,
-        fresh.channels(CONTEXT, CHANNELS, (0, 0, 0), (0.0, 0.0, 0.0)).shares,
+        fresh.channels([(CONTEXT, CHANNELS, (0, 0, 0), (0.0, 0.0, 0.0))])[0].shares,
     ):
         assert sum(shares) == pytest.approx(1.0)
         assert min(shares) > 0.6 / len(shares)
@@ -50,23 +50,24 @@ def test_before_anything_is_known_every_option_is_about_as_likely() -> None:
 def test_the_best_of_each_stage_is_found_and_the_others_fade() -> None:
     learned = taught(6_000)
     words = learned.variants([CONTEXT], ARMS)[0]
-    where = learned.channels(CONTEXT, CHANNELS, (0, 0, 0), (0.0, 0.0, 0.0))
+    where = learned.channels([(CONTEXT, CHANNELS, (0, 0, 0), (0.0, 0.0, 0.0))])[0]
     assert (words.greedy, where.greedy) == (1, 1)
     assert words.shares[1] > 0.95
     assert where.shares[1] > 0.8
 
 
 def test_shares_are_those_of_thompson_sampling() -> None:
-    learned, rng = taught(40), np.random.default_rng(5)
-    d, arms = learned.dimensions, ARMS[:2]
-    weights = rng.multivariate_normal(learned.mean[:d], WIDTH**2 * learned.covariance[:d, :d], 40_000, method="cholesky")
-    phi = np.zeros((2, d))
+    model, arms, rng = model_of(40), ARMS[:2], np.random.default_rng(5)
+    mean, covariance = model.posterior()
+    weights = rng.multivariate_normal(mean, WIDTH**2 * covariance, 40_000, method="cholesky")
+    phi = np.zeros((2, len(mean)))
     for a, arm in enumerate(arms):
         for key, value in CONTEXT:
             for act in arm:
-                phi[a, learned.index[cross_key(key, act)]] += value * QUANTUM
+                phi[a, model.design.index[cross_key(key, act)]] += value * QUANTUM
     wins = ((weights @ phi.T).argmax(axis=1) == 1).mean()
-    assert learned.variants([CONTEXT], arms)[0].shares[1] == pytest.approx(wins, abs=0.03)
+    policy = decode_policy(encode_policy(model, {}), 1, "m")
+    assert policy.variants([CONTEXT], arms)[0].shares[1] == pytest.approx(wins, abs=0.03)
 
 
 def test_an_arm_never_seen_is_worth_trying() -> None:
@@ -88,24 +89,24 @@ def test_what_is_learned_of_a_tone_serves_an_arm_never_seen() -> None:
 def test_answers_do_not_depend_on_who_else_is_asked_about() -> None:
     rng = np.random.default_rng(3)
     contexts = [((BIAS, 256), *((feature_key(f"t{j}={rng.integers(4)}"), 256) for j in range(6))) for _ in range(100)]
-    learned = body(200)
-    together = decode_policy(learned, 1, "m").variants(contexts, ARMS)
-    assert together == [decode_policy(learned, 1, "m").variants([context], ARMS)[0] for context in contexts]
+    body = encode_policy(model_of(200), {})
+    together = decode_policy(body, 1, "m").variants(contexts, ARMS)
+    assert together == [decode_policy(body, 1, "m").variants([context], ARMS)[0] for context in contexts]
 
 
 def test_evidence_about_a_person_counts_from_the_first_decision() -> None:
     fresh = fresh_policy("m")
     liked = round(2.0 / EVIDENCE)
-    where = fresh.channels(CONTEXT, CHANNELS, (0, 0, liked), (0.0, 0.0, 0.0))
+    where = fresh.channels([(CONTEXT, CHANNELS, (0, 0, liked), (0.0, 0.0, 0.0))])[0]
     habits = bytes([0] * 8 + [liked] + [0] * 15)
-    when = fresh.hours(CONTEXT, bytes(range(24)), habits)
+    when = fresh.hours([(CONTEXT, bytes(range(24)), habits)])[0]
     assert (where.greedy, when.greedy) == (2, 8)
 
 
 def test_what_speaks_against_a_channel_lowers_it() -> None:
     fresh = fresh_policy("m")
-    plain = fresh.channels(CONTEXT, CHANNELS, (0, 0, 0), (0.0, 0.0, 0.0))
-    dear = fresh.channels(CONTEXT, CHANNELS, (0, 0, 0), (0.0, 0.0, -1.5))
+    plain = fresh.channels([(CONTEXT, CHANNELS, (0, 0, 0), (0.0, 0.0, 0.0))])[0]
+    dear = fresh.channels([(CONTEXT, CHANNELS, (0, 0, 0), (0.0, 0.0, -1.5))])[0]
     assert dear.shares[2] < plain.shares[2]
 
 
@@ -143,3 +144,12 @@ def test_a_policy_tells_how_far_people_and_options_were_found_to_differ() -> Non
     assert set(told) == {"everybody", "segment", "person"}
     assert told["everybody"]["variant"] > 0.0
     assert told["segment"]["variant"] < told["everybody"]["variant"]
+
+
+def test_what_is_asked_together_is_answered_as_alone() -> None:
+    contexts = [((BIAS, 256), (feature_key(f"trait:n={i}"), 256)) for i in range(12)]
+    hours = [(context, bytes(range(24)), bytes([i] * 24)) for i, context in enumerate(contexts)]
+    channels = [(context, CHANNELS, (i, 0, -i), (0.0, -0.1, 0.0)) for i, context in enumerate(contexts)]
+    together, alone = taught(300), taught(300)
+    assert together.hours(hours) == [alone.hours([ask])[0] for ask in hours]
+    assert together.channels(channels) == [alone.channels([ask])[0] for ask in channels]

@@ -1,0 +1,20 @@
+"""An action in names, as it stands outside the feasible set it was chosen from."""
+
+from __future__ import annotations
+
+from personalization.deciding.record import Doing, Inputs, Triple
+from personalization.deciding.slots import slot_time
+from personalization.vocabulary import Suppression
+
+
+def doing(inputs: Inputs, triple: Triple | None) -> Doing:
+    """In names; None is to send nothing."""
+    if triple is None:
+        if inputs.refusal is not None:
+            return Doing(reason=inputs.refusal, retry_at=inputs.retry_at)
+        return Doing(reason=Suppression.FATIGUE, retry_at=inputs.relieved_at)
+    return Doing(
+        inputs.candidates[triple.variant].variant_id,
+        inputs.channels[triple.channel].name,
+        slot_time(inputs.earliest, inputs.first_hour, triple.slot),
+    )
