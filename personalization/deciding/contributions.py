@@ -108,7 +108,7 @@ def _channel(one: Inputs, path: Path, policy: Policy) -> _Stage:
         return [], 0.0, 0.0
     options, at = [one.channels[i] for i in path.options[1]], path.options[1].index(path.triple.channel)
     keys, liked = tuple([channel_key(option.name) for option in options]), tuple([option.preference for option in options])
-    scores = policy.channels(one.features, keys, liked, path.shifts, one.method).scores
+    scores = policy.channels([(one.features, keys, liked, path.shifts)], one.method)[0].scores
     name = options[at].name
     acts = [{ActKey(KIND_CHANNEL, key): 1.0} for key in keys]
     parts = [*_crossed("channel", name, policy, one.features, _apart(acts, at))]
@@ -126,7 +126,7 @@ def _hour(one: Inputs, path: Path, policy: Policy) -> _Stage:
     slots, at = path.options[2], path.options[2].index(path.triple.slot)
     hours = bytes([one.hours[k] for k in slots])
     habits = bytes([one.habits[k] for k in slots]) if one.habits else b""
-    scores = policy.hours(one.features, hours, habits, one.method).scores
+    scores = policy.hours([(one.features, hours, habits)], one.method)[0].scores
     name = f"{hours[at] % 24:02}:00"
     acts = [dict(zip(HOUR_ACTS, hour_values(hour), strict=True)) for hour in hours]
     parts = [*_crossed("hour", name, policy, one.features, _apart(acts, at))]

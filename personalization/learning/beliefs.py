@@ -82,8 +82,8 @@ class Beliefs:
         return prior_mean(group_of(context, act)) if row is None else float(self._mean[row])
 
     def _belief(self, context: Sequence[Feature], acts: tuple[ActKey, ...]) -> Belief:
-        places = [self._place(key, acts) for key, _ in context]
-        x = np.array([quanta for _, quanta in context]) * QUANTUM
+        places = [self._place(key, acts) for key, _ in context or ((BIAS, 0),)]
+        x = np.array([quanta for _, quanta in context] or [0]) * QUANTUM
         rows, m = np.array([place.rows for place in places]), len(acts)
         mean = x @ (self._mean[rows] + np.array([place.mean for place in places]))
         flat, weights = rows.ravel(), x.repeat(m)

@@ -93,8 +93,8 @@ def logit(inputs: Inputs, policy: Policy, variant: int, channel: int, slot: int)
     features, method = inputs.features, inputs.method
     words = policy.variants([features], tuple(c.actions for c in inputs.candidates), method, inputs.shown)[0].scores
     keys = tuple(channel_key(option.name) for option in inputs.channels)
-    where = policy.channels(features, keys, tuple(o.preference for o in inputs.channels), (0.0,) * len(keys), method).scores
-    when = policy.hours(features, inputs.hours, inputs.habits, method).scores
+    where = policy.channels([(features, keys, tuple(o.preference for o in inputs.channels), (0.0,) * len(keys))], method)[0].scores
+    when = policy.hours([(features, inputs.hours, inputs.habits)], method)[0].scores
     return policy.base(features) + policy.tired(inputs.load) + words[variant] + where[channel] + when[slot]
 
 

@@ -69,8 +69,8 @@ def choices(policy: Policy, contexts: Sequence[tuple[Feature, ...]] = KINDS) -> 
         for choice in (
             *policy.variants(contexts, ARMS, method),
             *policy.variants(contexts, ARMS, method, bytes([0, 3, 9])),
-            *(policy.channels(c, CHANNELS, (0, 3), (0.0, -0.1), method) for c in contexts),
-            *(policy.hours(c, DAYTIME, bytes(24), method) for c in contexts),
+            *policy.channels([(c, CHANNELS, (0, 3), (0.0, -0.1)) for c in contexts], method),
+            *policy.hours([(c, DAYTIME, bytes(24)) for c in contexts], method),
         )
     ]
 
@@ -120,7 +120,7 @@ def test_defaults_are_shared_by_nobody() -> None:
 
 @pytest.mark.parametrize("policy", [fresh_policy("m"), published(lived())], ids=("fresh", "learned"))
 def test_a_policy_cannot_be_written_to(policy: Policy) -> None:
-    for array in (policy.mean, policy.covariance):
+    for array in (policy._beliefs._mean, policy._beliefs._covariance):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1.0
     with pytest.raises(AttributeError):
