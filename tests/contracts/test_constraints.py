@@ -26,7 +26,7 @@ from personalization.sent import message_key
 from personalization.service import SERVICE_LEVELS
 from personalization.storage.base import Reservation
 from personalization.template import Template, Variant
-from personalization.tenant import FrequencyCap, QuietHours, TenantConfig
+from personalization.tenant import ChannelSpec, FrequencyCap, QuietHours, TenantConfig
 from personalization.vocabulary import Category, ServiceLevel, Suppression
 
 NOW = instant("2026-11-23T10:20:00Z")
@@ -34,6 +34,7 @@ REF, ZONE = b"u" * 16, "Asia/Kathmandu"
 NIGHT = QuietHours(22 * 60, 7 * 60)
 ONE_A_DAY = (FrequencyCap(limit=1, period=DAY, channel="email"),)
 ALWAYS = QuietHours(0, 0)
+ALIKE = {"a": {"en": "aa"}, "b": {"en": "bb"}}
 
 
 def question(
@@ -41,8 +42,11 @@ def question(
     person: dict[str, Any] | None = None,
     reserved: tuple[Reservation, ...] = (),
     category: Category = Category.PROMOTIONAL,
+    texts: dict[str, dict[str, str]] | None = None,
+    bucket: float = 1.0,
     **request: Any,
 ) -> Question:
+    """texts: variant -> language -> text"""
     tenant = TenantConfig(exploration=1.0, **(config or {}))
     template = Template(
         tenant_id="t",
@@ -52,7 +56,10 @@ def question(
         baseline_variant_id="a",
         channels=("email", "push"),
         category=category,
-        variants=tuple(Variant(variant_id=v, content={"en": {"text": v}}) for v in "ab"),
+        variants=tuple(
+            Variant(variant_id=name, content={language: {"text": text} for language, text in content.items()})
+            for name, content in (texts or ALIKE).items()
+        ),
     )
     asked = question_of(
         PersonalizationRequest(tenant_id="t", user_id="u", template_id="offer", decision_id="d", **request),
@@ -68,7 +75,7 @@ def question(
         profile=profile(**(person or {})),
         cache_hit=False,
     )
-    return replace(asked, reserved=reserved)
+    return replace(asked, reserved=reserved, bucket=bucket)
 
 
 def profile(*rows: LogEntry, **declared: Any) -> PersonalizationProfile:
@@ -115,13 +122,31 @@ def within(inputs: Inputs, drawn: Triple) -> bool:
     return NOW + 2 * HOUR <= at_of(inputs, drawn) < NOW + 5 * HOUR
 
 
+def only_a(inputs: Inputs, drawn: Triple) -> bool:
+    return inputs.candidates[drawn.variant].variant_id == "a"
+
+
+def not_b_by_push(inputs: Inputs, drawn: Triple) -> bool:
+    return only_a(inputs, drawn) or inputs.channels[drawn.channel].name == "email"
+
+
+def the_baseline(inputs: Inputs, drawn: Triple) -> bool:
+    """By the first channel, now."""
+    return only_a(inputs, drawn) and inputs.channels[drawn.channel].name == "email" and at_of(inputs, drawn) == NOW
+
+
 class Law(NamedTuple):
-    """some : it leaves something     all : it leaves nothing, for this reason     keeps : whether an action obeys it"""
+    """some  : it leaves something             keeps  : whether an action obeys it
+    all   : it leaves nothing, for this reason; None where it cannot        binds : and it says that it bound
+    alone : all it leaves is one action
+    """
 
     some: Question
     keeps: Keeps
-    all: Question
-    reason: Suppression
+    all: Question | None = None
+    reason: Suppression | None = None
+    binds: bool = True
+    alone: bool = False
 
 
 RESERVED = Reservation(NOW - 20 * HOUR, "email", "promotional")
@@ -162,9 +187,27 @@ CONSTRAINTS: dict[str, Law] = {
         replace(question(message_id="m"), profile=messaged(read=True)),
         Suppression.DUPLICATE,
     ),
+    "missing_variables": Law(question(texts={"a": {"en": "hi"}, "b": {"en": "hi {{ name }}"}}), only_a),
+    "channel_limit": Law(
+        question({"channels": {"push": ChannelSpec(max_length=3)}}, texts={"a": {"en": "hi"}, "b": {"en": "hello"}}),
+        not_b_by_push,
+        question({"channels": {name: ChannelSpec(max_length=1) for name in ("email", "push")}}),
+        Suppression.INELIGIBLE,
+    ),
+    "min_quality_score": Law(question(texts={"a": {"en": "hi"}, "b": {"fr": "salut"}}, min_quality_score=0.9), only_a),
+    "holdout": Law(
+        question({"holdout": 0.5}, bucket=0.4),
+        the_baseline,
+        question({"holdout_no_send": 0.5}, bucket=0.4),
+        Suppression.HOLDOUT,
+        binds=False,
+        alone=True,
+    ),
+    "personalization_consent": Law(question(person={"consent": Consent(personalization=False)}), the_baseline, alone=True),
 }
 
 every_constraint = pytest.mark.parametrize("name", CONSTRAINTS)
+every_refusal = pytest.mark.parametrize("name", [name for name, law in CONSTRAINTS.items() if law.all is not None])
 
 
 def drawn(question: Question, n: int = 150) -> tuple[Inputs, set[Triple | None]]:
@@ -178,7 +221,7 @@ def drawn(question: Question, n: int = 150) -> tuple[Inputs, set[Triple | None]]
 def test_what_it_forbids_is_never_drawn_and_what_it_leaves_is(name: str) -> None:
     law = CONSTRAINTS[name]
     inputs, actions = drawn(law.some)
-    assert len(actions) > 1
+    assert (len(actions) == 1) is law.alone
     assert all(action is not None and law.keeps(inputs, action) for action in actions)
 
 
@@ -190,13 +233,14 @@ def test_without_it_something_else_would_be_drawn(name: str) -> None:
     assert not all(action is not None and law.keeps(inputs, action) for action in actions)
 
 
-@every_constraint
+@every_refusal
 def test_where_it_leaves_nothing_it_is_the_reason_and_says_so(name: str) -> None:
     law = CONSTRAINTS[name]
+    assert law.all is not None
     found = prepare(law.all)
     assert (found.inputs.refusal, found.inputs.candidates, found.inputs.channels) == (law.reason, (), ())
     assert not found.trains
-    assert (name, True) in {(one.name, one.binding) for one in found.constraints}
+    assert (name, law.binds) in {(one.name, one.binding) for one in found.constraints}
     outcome = draw_many([found.inputs], lambda model_id, snapshot_id: fresh_policy(model_id))[0]
     assert (outcome.chosen, outcome.suppression, outcome.joint) == (None, law.reason, 1.0)
 
@@ -207,13 +251,12 @@ def test_it_is_named_where_it_takes_something_away(name: str) -> None:
     assert (name in named) is (name != "send_window")  # which only says where the slots lie
 
 
-@every_constraint
+@pytest.mark.parametrize("name", ["quiet_hours", "frequency_cap"])
 def test_asked_again_at_the_time_it_named_it_refuses_no_more(name: str) -> None:
     law = CONSTRAINTS[name]
+    assert law.all is not None
     at = prepare(law.all).inputs.retry_at
-    if at is None:
-        assert name in ("send_window", Suppression.NO_CONSENT, Suppression.UNREACHABLE, Suppression.DUPLICATE)
-        return
+    assert at is not None
     assert at > NOW
     later = replace(law.all, now=at, request=replace(law.all.request, send_window=None))
     assert prepare(later).inputs.refusal is None
@@ -221,9 +264,16 @@ def test_asked_again_at_the_time_it_named_it_refuses_no_more(name: str) -> None:
     assert prepare(before).inputs.refusal == law.reason
 
 
+@every_refusal
+def test_only_what_passes_with_time_names_a_time(name: str) -> None:
+    law = CONSTRAINTS[name]
+    assert law.all is not None
+    assert (prepare(law.all).inputs.retry_at is not None) is (name in ("quiet_hours", "frequency_cap"))
+
+
 @every_constraint
 def test_the_same_question_has_the_same_answer_and_is_not_altered(name: str) -> None:
-    for asked in (CONSTRAINTS[name].some, CONSTRAINTS[name].all):
+    for asked in filter(None, (CONSTRAINTS[name].some, CONSTRAINTS[name].all)):
         kept = deepcopy((asked.request, asked.profile, asked.config, tuple(asked.reserved), dict(asked.values)))
         assert prepare(asked) == prepare(asked)
         assert (asked.request, asked.profile, asked.config, tuple(asked.reserved), dict(asked.values)) == kept
