@@ -139,10 +139,10 @@ class _Newest(Generic[K, V]):
 
     def get(self, key: K, read: Callable[[], V]) -> V:
         now, kept = self._clock.now(), self._kept.get(key)
-        if kept is not None and kept[0] > now:
+        if kept is not None and abs(now - kept[0]) < FRESH:  # a clock may be set back
             return kept[1]
         value = read()
-        self._kept.put(key, (now + FRESH, value))
+        self._kept.put(key, (now, value))
         return value
 
     def drop(self, key: K) -> None:

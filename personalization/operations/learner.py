@@ -55,7 +55,7 @@ class Learner:
         if due:
             done += self._advance(tenant_id, kept)[0]
         self._publish(tenant_id, kept)
-        if done and self._clock.now() >= kept.save_at:
+        if done and kept.due(self._clock.now()):
             self._save(tenant_id, kept)
         return done + due
 
@@ -82,10 +82,17 @@ class Learner:
     def adopt(self, tenant_id: str, ledger: CreditLedger) -> None:
         """Go on from this ledger, which was learned anew from the same rows, and keep it at once."""
         before = self._kept(tenant_id)
-        self._ledgers[tenant_id] = _Kept(
-            ledger, before.metric_of, saved=-1, save_at=0, published_at=before.published_at, pruned_at=before.pruned_at
+        kept = _Kept(
+            ledger,
+            before.metric_of,
+            saved=-1,
+            saved_at=0,
+            pause=0,
+            published_at=before.published_at,
+            pruned_at=before.pruned_at,
         )
-        self._save(tenant_id, self._ledgers[tenant_id])
+        self._ledgers[tenant_id] = kept
+        self._save(tenant_id, kept)
 
     def ledger(self, tenant_id: str) -> CreditLedger:
         return self._kept(tenant_id).ledger
@@ -95,7 +102,11 @@ class Learner:
             known = self._storage.checkpoints.load(tenant_id, LEARNER)
             ledger = CreditLedger.unpack(known[1]) if known else CreditLedger()
             self._ledgers[tenant_id] = _Kept(
-                ledger, metrics(self._storage, tenant_id), saved=ledger.seq, save_at=self._clock.now() + self._checkpoint_every
+                ledger,
+                metrics(self._storage, tenant_id),
+                saved=ledger.seq,
+                saved_at=self._clock.now(),
+                pause=self._checkpoint_every,
             )
         return self._ledgers[tenant_id]
 
@@ -113,7 +124,7 @@ class Learner:
     def _publish(self, tenant_id: str, kept: _Kept) -> None:
         now = self._clock.now()
         for model_id, model in kept.ledger.models.items():
-            if not model.worth_publishing() or now - kept.published_at.get(model_id, -_PUBLISH_EVERY) < _PUBLISH_EVERY:
+            if not model.worth_publishing() or abs(now - kept.published_at.get(model_id, -_PUBLISH_EVERY)) < _PUBLISH_EVERY:
                 continue
             body = published(kept.ledger, model)
             self._book.put(self._storage.snapshots.publish(tenant_id, model_id, kept.ledger.seq, now, body))
@@ -130,17 +141,21 @@ class Learner:
             self._storage.checkpoints.save(tenant_id, LEARNER, kept.ledger.seq, kept.ledger.pack())
             kept.saved = kept.ledger.seq
             took = int((self._clock.monotonic() - began) * SECOND)
-            kept.save_at = self._clock.now() + max(self._checkpoint_every, int(took / _CHECKPOINT_SHARE))
+            kept.saved_at, kept.pause = self._clock.now(), max(self._checkpoint_every, int(took / _CHECKPOINT_SHARE))
 
 
 @dataclass
 class _Kept:
-    """A ledger and what the clock is waited for: not part of what is learned, made again from the ledger."""
+    """A ledger and what the clock is waited for: not part of what is learned, made again from the ledger.
+
+    saved : seq of the last checkpoint, made at saved_at; the next one comes after a pause
+    """
 
     ledger: CreditLedger
     metric_of: MetricOf
     saved: int
-    save_at: int
+    saved_at: int
+    pause: int
     published_at: dict[str, int] = field(default_factory=dict)
     pruned_at: int = 0
     _slots: list[tuple[int, int]] = field(default_factory=list)
@@ -150,6 +165,10 @@ class _Kept:
     def __post_init__(self) -> None:
         for decision in self.ledger.open.values():
             self._wait_for(decision)
+
+    def due(self, now: int) -> bool:
+        """Whether a checkpoint may be made; also where the clock was set back."""
+        return abs(now - self.saved_at) >= self.pause
 
     def watch(self, rows: Iterable[LogEntry]) -> None:
         for row in rows:

@@ -160,7 +160,7 @@ class Credentials:
     def principal(self, authorization: str | None, api_key: str | None) -> Principal:
         """Whom the Authorization header, or else the X-API-Key header, stands for. Raises Unauthenticated."""
         now = self._clock.now()
-        if now - self._asked_at >= POLL:
+        if abs(now - self._asked_at) >= POLL:  # a clock may be set back
             self._ask_for_revoked(now)
         if authorization is not None:
             return self._known(self._by_header, authorization, now, self._verified_header)
@@ -296,7 +296,7 @@ class Credentials:
         answer = self._answer
         if self._asking.acquire(blocking=False):
             Thread(target=self._ask, args=(now,), name="revocations", daemon=True).start()
-        if now - self._asked_at >= STALE and not self._hanging:
+        if abs(now - self._asked_at) >= STALE and not self._hanging:
             self._hanging = not answer.wait(_PATIENCE)
 
     def _ask(self, now: int) -> None:
@@ -311,7 +311,7 @@ class Credentials:
 
     def _drop_revoked(self, now: int) -> None:
         """Since the store last answered; while it does not, what is known goes on."""
-        since = self._answered_at - _OVERLAP
+        since = min(self._answered_at, now) - _OVERLAP
         try:
             keys, tokens = frozenset(self._keys.revoked_since(since)), frozenset(self._revocations.since(since))
         except StorageUnavailable:

@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from personalization.clock import SECOND
+from personalization.clock import DAY, SECOND
 from personalization.errors import MisconfiguredError
 from personalization.vocabulary import Role
 from tests.api.conftest import application
@@ -170,6 +170,13 @@ def test_a_key_revoked_elsewhere_ends_within_three_seconds(client: FlaskClient, 
     house.clock.advance(3 * SECOND)
     assert client.get(HEALTH, headers={"X-API-Key": key}).status_code == 401
     assert status(client, token) == 401
+
+
+def test_a_clock_set_back_does_not_keep_a_revoked_key(client: FlaskClient, house: FakeHouse, admin: dict[str, str]) -> None:
+    assert client.get(HEALTH, headers=admin).status_code == 200
+    house.clock.advance(-DAY)
+    house.keys.revoke("t1", admin["X-API-Key"].split("_")[1], house.clock.now())
+    assert client.get(HEALTH, headers=admin).status_code == 401
 
 
 def test_a_key_revoked_here_ends_at_once_with_its_tokens(client: FlaskClient, house: FakeHouse, admin: dict[str, str]) -> None:

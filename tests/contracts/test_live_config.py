@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from personalization.bootstrap import House, build_house, memory_house
-from personalization.clock import HOUR, SECOND, ManualClock
+from personalization.clock import DAY, HOUR, SECOND, ManualClock
 from personalization.messages import EngagementEvent, PersonalizationRequest
+from personalization.operations.learner import LEARNER
 from personalization.security.cipher import EnvelopeCipher
 from personalization.service import PersonalizationService
 from personalization.settings import DEVELOPMENT, Settings
@@ -106,6 +107,24 @@ def test_another_process_follows_every_patch_within_a_second(houses: tuple[House
         assert follows(there.personalize(ask()).document)
         here.patch_config({name: before[name] for name in patch})
         clock.advance(SECOND)
+
+
+def test_a_clock_set_back_a_day_keeps_nobody_waiting(house: House, service: PersonalizationService, clock: ManualClock) -> None:
+    """Neither for what another process configured, nor for the learner's snapshots and checkpoints."""
+    other = build_house(Settings(app_env=DEVELOPMENT), clock, house.storage)
+    there = other.service("acme")
+    learn(house, service, clock)
+    assert mode("online")(there.personalize(ask()).document)
+    clock.advance(-DAY)
+    service.patch_config({"exploration": 0.0})
+    assert mode("greedy")(there.personalize(ask()).document)
+    version = int(service.model("variants:offer")["version"])
+    learn(house, service, clock)
+    assert int(service.model("variants:offer")["version"]) > version
+    kept = house.storage.checkpoints.load("acme", LEARNER)
+    assert kept is not None
+    assert kept[0] >= house.storage.log.heads()["acme"] - 2
+    other.orchestrator.close()
 
 
 # -- exploration -----------------------------------------------------------------------------------------------------
