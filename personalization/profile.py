@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from personalization.clock import DAY, HOUR, hour_of_week
 from personalization.messages import LogEntry
-from personalization.sent import SentMessages, changed, decision_key, first_of, message_of, sent
+from personalization.sent import SentMessages, Shown, changed, decision_key, first_of, message_of, sent, shown_after
 from personalization.tenant import QuietHours
 from personalization.vocabulary import ENGAGED_TYPES, EventType, LogType, PersonalizationTrigger
 
@@ -91,6 +91,7 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
     monetary : decayed value of conversions; spend the undecayed one
     recent   : slot times of the newest (at most 64) live sends, ascending
     lately   : engagements with a half-life of 7 days, as of last_engaged_at
+    shown    : `shown_key` of a variant -> when it went out last; the newest 32
     messages : those with a message_id that were sent lately; one by several channels stands once in `recent`
     """
 
@@ -112,6 +113,7 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
     lately: float = 0.0
     last_engaged_at: int | None = None
     messages: SentMessages = ()
+    shown: Shown = msgspec.field(default_factory=dict)
 
     def after(self, entry: LogEntry) -> Patterns:
         """The patterns once this row of the log is known; rows that say nothing of behaviour change nothing."""
@@ -136,6 +138,7 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
             sends=self.sends + int(sign),
             last_sent_at=_latest(self.last_sent_at, entry.at) if sign > 0 else self.last_sent_at,
             recent=self._recent_after(entry, sign, messages),
+            shown=shown_after(self.shown, entry, sign > 0),
             messages=messages,
         )
 

@@ -1,7 +1,9 @@
-"""The messages a person got lately: in which variant, by which channels, and whether one of these was read."""
+"""What a person got lately: messages, by which channels and whether one was read; variants, and when."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import blake2b
 
 from msgspec import Struct
@@ -127,3 +129,29 @@ def _after(message: SentMessage, decision: bytes, type_: str) -> SentMessage:
     if state is None:
         return message
     return replace(message, sendings=tuple(replace(s, state=state) if s.decision == decision else s for s in message.sendings))
+
+
+# -- variants --------------------------------------------------------------------------------------------------------
+
+#: Variant -> the newest slot time at which the person got it, by `shown_key`.
+Shown = Mapping[int, int]
+_MOST_SHOWN = 32
+
+
+@lru_cache(maxsize=65536)
+def shown_key(template_id: str, variant_id: str) -> int:
+    """32 bits."""
+    return int.from_bytes(blake2b(f"{template_id}\0{variant_id}".encode(), digest_size=4).digest(), "big")
+
+
+def shown_after(shown: Shown, entry: LogEntry, out: bool) -> Shown:
+    """Once a variant of a template went out at the entry's time, or did not after all; the newest 32."""
+    if entry.template_id is None or entry.variant_id is None:
+        return shown
+    key = shown_key(entry.template_id, entry.variant_id)
+    if not out:
+        return {known: at for known, at in shown.items() if known != key} if shown.get(key) == entry.at else shown
+    grown = {**shown, key: max(shown.get(key, entry.at), entry.at)}
+    if len(grown) > _MOST_SHOWN:
+        del grown[min(grown, key=grown.__getitem__)]
+    return grown

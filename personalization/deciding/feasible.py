@@ -20,9 +20,10 @@ from personalization.deciding.terms import Capabilities, Terms, terms_of
 from personalization.engines import behavior, channels, context
 from personalization.engines.channels import Sync, delivery
 from personalization.errors import MissingVariables
-from personalization.learning.encoding import Feature
+from personalization.learning.encoding import Feature, ago
 from personalization.messages import PersonalizationRequest
 from personalization.profile import PersonalizationProfile
+from personalization.sent import shown_key
 from personalization.storage.base import Reservation
 from personalization.tenant import DEFAULT_SEND_WINDOW, FrequencyCap, QuietHours, TenantConfig
 from personalization.vocabulary import Category, ConsentDefault, Mode, Strategy, Suppression
@@ -94,6 +95,7 @@ def prepare(question: Question) -> Prepared:
         exploration=terms.exploration,
         method=question.config.policy,
         stages=terms.stages & ~SEND if question.plan.category == Category.TRANSACTIONAL else terms.stages,
+        shown=_shown(question, offered.fitting),
         load=_load(question),
         relieved_at=_relieved_at(question),
         forced="baseline" if terms.held_back else "",
@@ -114,6 +116,15 @@ def prepare(question: Question) -> Prepared:
 
 def _load(question: Question) -> int:
     return question.profile.patterns.load(question.now) if question.profile is not None else 0
+
+
+def _shown(question: Question, candidates: Sequence[Candidate]) -> bytes:
+    """How long ago this person got each candidate, counted to now; empty where they got none."""
+    known, template_id = question.profile.patterns.shown if question.profile is not None else {}, question.plan.template_id
+    if not known or template_id is None:
+        return b""
+    at = [known.get(shown_key(template_id, candidate.variant_id)) for candidate in candidates]
+    return bytes([ago(None if then is None else (question.now - then) / DAY) for then in at]) if any(at) else b""
 
 
 def _relieved_at(question: Question) -> int | None:

@@ -49,6 +49,7 @@ class Inputs(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     exploration : highest P(joint action differs from the greedy one), in millionths
     method      : how the policy chooses, see learning.policy
     stages      : bit 0 variant, 1 channel, 2 timing, 3 send: which stages a model takes part in
+    shown       : how long ago the person got each candidate (encoding.ago), empty where none was
     load        : the person's sends of the last seven days    relieved_at : when the oldest of them is a week ago
     forced      : "" draws; "baseline" takes the baseline, its draw kept as the shadow
     hours       : local hour of week of each slot, a byte each
@@ -72,6 +73,7 @@ class Inputs(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     method: str
     stages: int
     forced: str
+    shown: bytes = b""
     load: int = 0
     relieved_at: int | None = None
     refusal: str | None = None

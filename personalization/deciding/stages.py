@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from personalization.deciding.record import MILLE, Inputs, Outcome, Triple
 from personalization.learning.drawing import GRID, points_of
-from personalization.learning.encoding import signed
+from personalization.learning.encoding import channel_key, signed
 from personalization.learning.policy import Choice, Policy
 from personalization.vocabulary import Suppression
 
@@ -95,17 +95,18 @@ _Asked = tuple[Policy | None, Preference, float]
 
 def _asked(inputs: Sequence[Inputs], policy_of: PolicyOf) -> list[_Asked | None]:
     found: list[_Asked | None] = [None] * len(inputs)
-    groups: dict[tuple[str, int, str, Actions], list[int]] = defaultdict(list)
+    groups: dict[tuple[str, int, str, bytes, Actions], list[int]] = defaultdict(list)
     for i, one in enumerate(inputs):
         if not one.candidates or not one.channels:
             continue
         if one.stages:
-            groups[one.model_id, one.snapshot_id, one.method, tuple([c.actions for c in one.candidates])].append(i)
+            actions = tuple([c.actions for c in one.candidates])
+            groups[one.model_id, one.snapshot_id, one.method, one.shown, actions].append(i)
         else:
             found[i] = None, _only(one.baseline), 0.0
-    for (model_id, snapshot_id, method, actions), members in groups.items():
+    for (model_id, snapshot_id, method, shown, actions), members in groups.items():
         policy = policy_of(model_id, snapshot_id)
-        choices = policy.variants([inputs[i].features for i in members], actions, method)
+        choices = policy.variants([inputs[i].features for i in members], actions, method, shown)
         _look_ahead(policy, [inputs[i] for i in members])
         for i, choice in zip(members, choices, strict=True):
             found[i] = policy, *_among_variants(inputs[i], choice)
@@ -200,8 +201,8 @@ def _where(one: Inputs, variant: int, policy: Policy | None, logit: float) -> tu
     if policy is None or not one.stages & CHANNEL:
         return _only(options[max(range(len(options)), key=lambda i: channels[i].preference)]), 0.0
     shifts = _shifts(one, policy, logit, [(channel.cost, channel.reach) for channel in channels])
-    names, known = tuple([c.name for c in channels]), tuple([c.preference for c in channels])
-    choice = policy.channels(one.features, names, known, shifts, one.method)
+    keys, known = tuple([channel_key(c.name) for c in channels]), tuple([c.preference for c in channels])
+    choice = policy.channels(one.features, keys, known, shifts, one.method)
     return Preference(options, choice.shares, options[choice.greedy]), choice.scores[choice.greedy]
 
 

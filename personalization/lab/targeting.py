@@ -14,7 +14,7 @@ from personalization.lab.datasets import TrialLog, hillstrom
 from personalization.lab.scores import Score
 from personalization.learning.crossfit import cross_fitted, design, folds_of
 from personalization.learning.drawing import GRID
-from personalization.learning.encoding import Feature, Taken, variant_acts
+from personalization.learning.encoding import Feature, Taken, channel_key, variant_acts
 from personalization.learning.evaluation import Array, ChoiceLog, Estimate, IntArray, difference, dr, on_policy
 from personalization.learning.logistic import RewardModel
 from personalization.learning.policy import Policy, decode_policy, encode_policy
@@ -101,9 +101,9 @@ def contexts_of(log: TrialLog) -> list[tuple[Feature, ...]]:
 def learned(log: TrialLog, contexts: Sequence[tuple[Feature, ...]], rows: IntArray) -> Policy:
     """The policy the product would publish after these rows."""
     model, arms = RewardModel(), _actions(log.arms)
-    mails = [Taken(arms[log.given[i]], "email", _HOUR_OF_WEEK) for i in rows]
-    _, blocks = model.enter([contexts[i] for i in rows], mails, [log.rewards[i] for i in rows], [1.0] * len(rows))
-    model.settle(blocks)
+    mails = [Taken(arms[log.given[i]], channel_key("email"), _HOUR_OF_WEEK) for i in rows]
+    entered = model.enter([contexts[i] for i in rows], mails, [log.rewards[i] for i in rows], [1.0] * len(rows))
+    model.settle([row.block for row in entered])
     return decode_policy(encode_policy(model, {}), 1, "variants:trial")
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from personalization.learning.encoding import Feature, Taken
 from personalization.learning.frequency import Losses
-from personalization.learning.logistic import RewardModel
+from personalization.learning.logistic import Entered, RewardModel
 from personalization.tenant import RewardSpec
 from personalization.vocabulary import Aggregation, EventType
 
@@ -24,6 +24,8 @@ from personalization.vocabulary import Aggregation, EventType
 FULL = 100
 #: A single reward beyond this is cut to it.
 REWARD_LIMIT = 1_000.0
+#: Decisions a model must have seen before others inherit of it.
+_EXPERIENCED = 200.0
 #: Events that say a person was lost, or nearly.
 _GUARDRAILS = frozenset({EventType.UNSUBSCRIBED, EventType.COMPLAINED})
 #: Publish once this share of a model's weight is new.
@@ -31,7 +33,7 @@ _CHANGED_SHARE = 0.01
 
 
 class OpenDecision(msgspec.Struct, array_like=True, gc=False):
-    """A decision that may still learn. Times in microseconds; seen: event types so far; curvature, block: as its model said
+    """A decision that may still learn. Times in microseconds; seen: event types so far; entered: what its model said
     when it came in."""
 
     seq: int
@@ -47,8 +49,7 @@ class OpenDecision(msgspec.Struct, array_like=True, gc=False):
     exposed: bool = False
     final: bool = False
     weight: float = 0.0
-    curvature: float = 0.0
-    block: int = 0
+    entered: Entered = Entered(0.0, 0, 0.0)
     reward: float = 0.0
     loss: float = 0.0
     earned: dict[str, float] = msgspec.field(default_factory=dict)
@@ -100,9 +101,7 @@ class CreditLedger:
         del self.by_id[decision.decision_id]
         if decision.exposed:
             model = self._model(decision)
-            model.rewards.leave(
-                decision.context, decision.action, decision.reward, decision.weight, decision.curvature, decision.block
-            )
+            model.rewards.leave(decision.context, decision.action, decision.reward, decision.weight, decision.entered)
             self._lost(decision, 0.0)
             self._sent(model, decision, -decision.weight)
             for kind in ("exposed", *decision.seen):
@@ -127,8 +126,8 @@ class CreditLedger:
             [d.reward for d in decisions],
             [d.weight for d in decisions],
         )
-        for decision, curvature, block in zip(decisions, *came_in, strict=True):
-            decision.curvature, decision.block = curvature, block
+        for decision, entered in zip(decisions, came_in, strict=True):
+            decision.entered = entered
             self._sent(model, decision, decision.weight)
             loss, decision.loss = max(decision.loss, -decision.reward, 0.0), 0.0
             self._lost(decision, loss)
@@ -166,7 +165,7 @@ class CreditLedger:
             if decision is not None:
                 del self.by_id[decision.decision_id]
                 if decision.exposed:
-                    settled[decision.model_id].append(decision.block)
+                    settled[decision.model_id].append(decision.entered.block)
         for model_id, blocks in settled.items():
             self.models[model_id].rewards.settle(blocks)
 
@@ -174,7 +173,7 @@ class CreditLedger:
         reward = max(-REWARD_LIMIT, min(REWARD_LIMIT, reward))
         if decision.exposed and reward != decision.reward:
             model = self._model(decision)
-            model.rewards.correct(decision.context, decision.action, decision.reward, reward, decision.weight, decision.block)
+            model.rewards.correct(decision.context, decision.action, decision.reward, reward, decision.weight, decision.entered)
             model.changed += decision.weight
         self._lost(decision, max(-reward, 0.0))
         decision.reward = reward
@@ -192,7 +191,14 @@ class CreditLedger:
         decision.loss = loss
 
     def _model(self, decision: OpenDecision) -> ModelState:
-        return self.models.setdefault(decision.model_id, ModelState())
+        known = self.models.get(decision.model_id)
+        return known if known is not None else self.models.setdefault(decision.model_id, self._begun())
+
+    def _begun(self) -> ModelState:
+        """A new model begins with what the tenant's heaviest one knows of people, channels and hours."""
+        _, heaviest = max(((m.rewards.weight, name) for name, m in self.models.items()), default=(0.0, ""))
+        donor = self.models.get(heaviest)
+        return ModelState(donor.rewards.heir()) if donor is not None and donor.rewards.weight >= _EXPERIENCED else ModelState()
 
     def _weight(self, user_ref: bytes | None) -> float:
         if user_ref is None:

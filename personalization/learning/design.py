@@ -20,6 +20,7 @@ from personalization.learning.encoding import (
     BIAS,
     EVIDENCE,
     HABIT,
+    HARMONICS,
     HOUR_ACTS,
     KIND_CHANNEL,
     KIND_EVIDENCE,
@@ -35,7 +36,6 @@ from personalization.learning.encoding import (
     ActKey,
     Feature,
     Taken,
-    channel_act,
     cross_key,
     family_of,
     hour_values,
@@ -86,6 +86,24 @@ def is_ambient_family(family: int) -> bool:
     return is_ambient((family - 1) << 24)
 
 
+_PARTS = {
+    KIND_SHARED: "reward",
+    KIND_VARIANT: "variant",
+    KIND_CHANNEL: "channel",
+    KIND_WEEKEND: "weekend",
+    KIND_EVIDENCE: "habits",
+    KIND_LOAD: "load",
+} | {KIND_HARMONIC + k: "hour" for k in range(HARMONICS)}
+
+
+def told(group: Group) -> tuple[str, str]:
+    """Level and part of a group, in words: everybody, segment (what is declared), moment (what surrounds), person."""
+    family, kind = group
+    if family == 0:
+        return "person" if kind in (KIND_EVIDENCE, KIND_LOAD) else "everybody", _PARTS[kind]
+    return "moment" if is_ambient_family(family) else "segment", _PARTS[kind]
+
+
 def prior_mean(group: Group) -> float:
     """About a quarter of the top reward to begin with, and evidence counts as it is."""
     return {KIND_SHARED: -1.0, KIND_EVIDENCE: 1.0}.get(group[1], 0.0) if group[0] == 0 else 0.0
@@ -97,12 +115,18 @@ class Design:
 
     index: dict[int, int] = field(default_factory=dict)
     groups: list[Group] = field(default_factory=list)
-    first: tuple[str, int] | None = None
+    first: tuple[int, int] | None = None
     _landings: dict[tuple[ActKey, ...], _Landing] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def size(self) -> int:
         return len(self.groups)
+
+    def without_variants(self) -> tuple[Design, list[int]]:
+        """The same design with nothing of its variants, and which dimensions are left of it."""
+        place = {row: key for key, row in self.index.items() if row < EXACT and self.groups[row][1] != KIND_VARIANT}
+        left = sorted(place)
+        return Design({place[row]: i for i, row in enumerate(left)}, [self.groups[row] for row in left], self.first), left
 
     def phi(self, contexts: Sequence[Sequence[Feature]], taken: Sequence[Taken]) -> Array:
         """(n, size): what each decision activates; unseen pairs get their dimension now. O(n size)."""
@@ -184,11 +208,11 @@ def crosses(context: int, act: ActKey) -> bool:
 
 @lru_cache(maxsize=16384)
 def _differences(
-    variant: tuple[int, ...], channel: str, hour: int, first_channel: str, first_hour: int
+    variant: tuple[int, ...], channel: int, hour: int, first_channel: int, first_hour: int
 ) -> tuple[tuple[ActKey, ...], tuple[float, ...]]:
     acts = [(SHARED_ACT, 1.0), *((ActKey(KIND_VARIANT, key), 1.0) for key in variant)]
     if channel != first_channel:
-        acts.append((channel_act(channel), 1.0))
+        acts.append((ActKey(KIND_CHANNEL, channel), 1.0))
     if hour != first_hour:
         acts += zip(HOUR_ACTS, map(sub, hour_values(hour), hour_values(first_hour)), strict=True)
     found, values = zip(*acts, strict=True)

@@ -93,9 +93,8 @@ def variant_acts(variant_id: str, features: Iterable[tuple[str, object]]) -> tup
     return (feature_key(f"arm:{variant_id}"), *declared)
 
 
-@lru_cache(maxsize=1024)
-def channel_act(name: str) -> ActKey:
-    return ActKey(KIND_CHANNEL, feature_key(f"channel={name}"))
+def channel_key(name: str) -> int:
+    return feature_key(f"channel={name}")
 
 
 def hour_values(hour_of_week: int) -> tuple[float, ...]:
@@ -127,6 +126,25 @@ def signed(byte: int) -> int:
     return byte - 256 if byte > 127 else byte
 
 
+#: The shortest time told apart since a variant was shown, in days, and how often it is doubled.
+_SOONEST, _DOUBLINGS = 0.125, 10
+
+
+def ago(days: float | None) -> int:
+    """Days since something was shown as a small number, in half doublings: 0 for never.
+
+    >>> ago(None), ago(0.0), ago(1.0), ago(1.3), days_ago(ago(1.0)), days_ago(0)
+    (0, 1, 7, 8, 1.0, inf)
+    """
+    if days is None:
+        return 0
+    return 1 + max(0, min(2 * _DOUBLINGS, round(2.0 * math.log2(max(days, _SOONEST) / _SOONEST))))
+
+
+def days_ago(number: int) -> float:
+    return math.inf if number == 0 else float(_SOONEST * 2.0 ** ((number - 1) / 2.0))
+
+
 def load_values(load: int) -> tuple[float, ...]:
     """Of LOADED."""
     return load / 4, max(load - LIGHT, 0) / 4
@@ -135,13 +153,16 @@ def load_values(load: int) -> tuple[float, ...]:
 class Taken(NamedTuple):
     """The action of a decision as learning sees it.
 
-    variant : keys of its features     hour : local hour of week of the slot     preference, habit : evidence, in quanta
+    variant : keys of its features     channel : its key     hour : local hour of week of the slot
+    preference, habit : evidence, in quanta
     load    : sends of the person's last seven days before this one
+    shown   : how long ago this person got the variant last, see `ago`
     """
 
     variant: tuple[int, ...]
-    channel: str
+    channel: int
     hour: int
     preference: int = 0
     habit: int = 0
     load: int = 0
+    shown: int = 0

@@ -13,6 +13,8 @@ Priors: weights of one group (see `design`) share a deviation, learned with the 
 an EM step at each refresh), families of features borrowing from all families of their kind: what makes no difference is
 neither followed nor explored.
 
+A tenant's newest model is the heir of its heaviest one (tenant > message > segment > person): a prior in rows.
+
 Forgetting: rows enter in blocks. Once a block is complete and all its rewards are known, everything older is believed as
 much as makes the block's rewards most likely (power prior, Ibrahim and Chen 2000), so a world that stays is remembered in
 full and a world that changed is forgotten at once.
@@ -25,13 +27,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
 from personalization.learning.design import Array, Design, Group, is_ambient_family, prior_deviation, priors
-from personalization.learning.encoding import Feature, Taken
+from personalization.learning.encoding import Feature, Taken, days_ago
+from personalization.learning.recovering import UNKNOWN, Recovery, estimate, statistics
 
 #: Share of the weight that is new when the belief is made anew.
 _RENEWED = 0.02
@@ -45,8 +48,20 @@ _KEPT, _FORGETTING = (1.0, 0.7, 0.4, 0.2, 0.1, 0.03), 6.0
 _OFTEN = 0.25
 #: Pseudo-rows behind the first guess of the dispersion.
 _DISPERSION_WEIGHT = 5.0
+#: Columns of the sums of learning.recovering, and the deviations of doubt that a penalty must have left behind.
+_SUMS, _BEYOND_DOUBT = 6, 2.0
+#: Decisions that an inherited belief counts for.
+_INHERITED = 50.0
 #: A logit beyond this is as good as certain.
 _SURE = 8.0
+
+
+class Entered(NamedTuple):
+    """What a row must be told again when its reward changes or it leaves: as it was when it came in."""
+
+    curvature: float
+    block: int
+    expected: float
 
 
 @dataclass
@@ -103,6 +118,10 @@ class Sums:
     def faded(self, kept: float) -> Sums:
         return Sums(kept * self.curvature, kept * self.mass, kept * self.gain, kept * self.loss, kept * self.scalars)
 
+    def of(self, rows: list[int]) -> Sums:
+        """Of some dimensions alone."""
+        return Sums(self.curvature[np.ix_(rows, rows)], self.mass[rows], self.gain[rows], self.loss[rows], self.scalars.copy())
+
     def pack(self) -> tuple[object, ...]:
         return (self.curvature.tobytes(), self.mass.tobytes(), self.gain.tobytes(), self.loss.tobytes(), self.scalars.tobytes())
 
@@ -121,6 +140,7 @@ class RewardModel:
     low, top : the rewards seen        belief : (d,) mean of the weights at the last refresh
     deviations : group -> prior standard deviation, as far as learned        changed : weight since the last refresh
     forgot : how often the past was faded
+    recovering : sums of what repeats cost, see learning.recovering; empty before anything was repeated
     """
 
     design: Design = field(default_factory=Design)
@@ -135,41 +155,52 @@ class RewardModel:
     deviations: dict[Group, float] = field(default_factory=dict)
     changed: float = 0.0
     forgot: int = 0
+    recovering: Array = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def heir(self) -> RewardModel:
+        """The model of another message of the same tenant: what this one knows of people, channels and hours stands in it for
+        a few decisions (a power prior), until its own say otherwise."""
+        design, left = self.design.without_variants()
+        past = self.total().of(left).faded(min(1.0, _INHERITED / max(self.weight, 1.0)))
+        heir = RewardModel(design=design, past=past, low=self.low, top=self.top, deviations=dict(self.deviations))
+        heir.belief = heir.posterior()[0]
+        return heir
 
     def enter(
         self, contexts: Sequence[Sequence[Feature]], taken: Sequence[Taken], rewards: Sequence[float], weights: Sequence[float]
-    ) -> tuple[list[float], list[int]]:
-        """Decisions come in with the reward known so far: the curvature and the block of each, to be kept with them."""
-        curvatures: list[float] = []
-        blocks: list[int] = []
+    ) -> list[Entered]:
+        """Decisions come in with the reward known so far; what each must be told again when its reward changes."""
+        entered: list[Entered] = []
         at = 0
         while at < len(taken):
             upto = at + self._room(weights[at:])
-            curvatures += self._enter(contexts[at:upto], taken[at:upto], np.array(rewards[at:upto]), np.array(weights[at:upto]))
-            blocks += [self.block] * (upto - at)
+            entered += self._enter(contexts[at:upto], taken[at:upto], np.array(rewards[at:upto]), np.array(weights[at:upto]))
             self.waiting[self.block] = self.waiting.get(self.block, 0) + upto - at
             self._renew()
             self._turn()
             at = upto
-        return curvatures, blocks
+        return entered
 
-    def correct(self, context: Sequence[Feature], taken: Taken, old: float, new: float, weight: float, block: int) -> None:
+    def correct(self, context: Sequence[Feature], taken: Taken, old: float, new: float, weight: float, entered: Entered) -> None:
         """A decision that came in with reward `old` turns out to have `new`."""
         phi, weights = self.design.phi([context], [taken]), np.array([weight])
-        sums = self._of(block)
+        sums = self._of(entered.block)
         sums.grow(phi.shape[1])
         sums.reward(phi, np.array([new]), weights)
         sums.reward(phi, np.array([old]), -weights)
+        self._repeated([taken], np.array([new]), weights, np.array([entered.expected]))
+        self._repeated([taken], np.array([old]), -weights, np.array([entered.expected]))
         self._range(new)
         self.changed += weight
         self._renew()
 
-    def leave(self, context: Sequence[Feature], taken: Taken, reward: float, weight: float, curvature: float, block: int) -> None:
+    def leave(self, context: Sequence[Feature], taken: Taken, reward: float, weight: float, entered: Entered) -> None:
         """A decision is taken out as if it had never been; its reward will not change any more."""
         phi = self.design.phi([context], [taken])
-        self._of(block).enter(phi, np.array([reward]), np.array([-weight]), np.array([curvature]))
+        self._of(entered.block).enter(phi, np.array([reward]), np.array([-weight]), np.array([entered.curvature]))
+        self._repeated([taken], np.array([reward]), np.array([-weight]), np.array([entered.expected]))
         self.changed += weight
-        self.settle([block])
+        self.settle([entered.block])
 
     def settle(self, blocks: Sequence[int]) -> None:
         """So many decisions of these blocks have their final reward."""
@@ -253,15 +284,34 @@ class RewardModel:
                 break
         return max(n, 1)
 
-    def _enter(self, contexts: Sequence[Sequence[Feature]], taken: Sequence[Taken], rewards: Array, weights: Array) -> list[float]:
+    def _enter(
+        self, contexts: Sequence[Sequence[Feature]], taken: Sequence[Taken], rewards: Array, weights: Array
+    ) -> list[Entered]:
         phi = self.design.phi(contexts, taken)
-        xi = np.minimum(np.abs(phi[:, : len(self.belief)] @ self.belief), _SURE)
+        logits = np.clip(phi[:, : len(self.belief)] @ self.belief, -_SURE, _SURE)
+        xi = np.abs(logits)
         curvatures = np.where(xi < 1e-6, 0.25, np.tanh(xi / 2.0) / (2.0 * np.maximum(xi, 1e-6)))
         self.fresh.enter(phi, rewards, weights, curvatures)
         self._range(float(rewards.min()))
         self._range(float(rewards.max()))
         self.changed += float(weights.sum())
-        return [float(curvature) for curvature in curvatures]
+        low, top = self.range()
+        expected = low + (top - low) / (1.0 + np.exp(-logits))
+        self._repeated(taken, rewards, weights, expected)
+        return [Entered(c, self.block, e) for c, e in zip(curvatures.tolist(), expected.tolist(), strict=True)]
+
+    def _repeated(self, taken: Sequence[Taken], rewards: Array, weights: Array, expected: Array) -> None:
+        """Count what came of showing a variant again, once that has happened at all."""
+        if len(self.recovering) or any(action.shown for action in taken):
+            days = np.array([days_ago(action.shown) for action in taken])
+            earned = np.maximum(rewards, 0.0) if self.split() else rewards
+            sums = statistics(days, earned, expected, weights)
+            self.recovering = self.recovering + sums if len(self.recovering) else sums
+
+    def recovery(self) -> Recovery:
+        """What a repeat costs and how fast that passes; nothing where it is not beyond doubt."""
+        found = estimate(self.recovering) if len(self.recovering) else UNKNOWN
+        return found if found.gamma > _BEYOND_DOUBT * found.deviation else UNKNOWN
 
     def _range(self, reward: float) -> None:
         self.low, self.top = min(self.low, reward), max(self.top, reward)
@@ -306,6 +356,7 @@ class RewardModel:
             self.ripe = None
             if kept < 1.0:
                 self.forgot += 1
+                self.recovering = kept * self.recovering
                 self.changed = self.weight
                 self._renew()
         if self.ripe is None and self.fresh.weight >= self._block_size():
@@ -331,13 +382,14 @@ class RewardModel:
             [self.past.pack(), self.fresh.pack(), *([self.ripe.pack()] if self.ripe else [])],
             (self.block, sorted(self.waiting.items()), self.forgot),
             (self.low, self.top, self.changed),
+            self.recovering.tobytes(),
             self.belief.tobytes(),
             sorted(self.deviations.items()),
         )
 
     @classmethod
     def unpack(cls, packed: Sequence[Any]) -> RewardModel:
-        index, groups, first, sums, (block, waiting, forgot), (low, top, changed), belief, deviations = packed
+        index, groups, first, sums, (block, waiting, forgot), (low, top, changed), recovering, belief, deviations = packed
         past, fresh, *ripe = [Sums.unpack(one) for one in sums]
         return cls(
             design=Design(dict(index), [(family, kind) for family, kind in groups], tuple(first) if first else None),
@@ -350,6 +402,7 @@ class RewardModel:
             low=low,
             top=top,
             changed=changed,
+            recovering=np.frombuffer(recovering).reshape(-1, _SUMS).copy(),
             belief=np.frombuffer(belief).copy(),
             deviations={(family, kind): deviation for (family, kind), deviation in deviations},
         )

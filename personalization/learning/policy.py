@@ -10,16 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from statistics import fmean
 
 import msgspec
 import numpy as np
 
-from personalization.learning.design import Array, Group, group_of, prior_deviation, prior_mean
+from personalization.learning.design import Array, Group, group_of, prior_deviation, prior_mean, told
 from personalization.learning.encoding import (
     BIAS,
     EVIDENCE,
     HABIT,
     HOUR_ACTS,
+    KIND_CHANNEL,
     KIND_VARIANT,
     LOADED,
     PREFERENCE,
@@ -27,14 +29,15 @@ from personalization.learning.encoding import (
     SHARED_ACT,
     ActKey,
     Feature,
-    channel_act,
     cross_key,
+    days_ago,
     hour_values,
     load_values,
 )
 from personalization.learning.frequency import NO_BURDEN, Burden
 from personalization.learning.linucb import confidence_width, upper_bounds
 from personalization.learning.logistic import RewardModel
+from personalization.learning.recovering import Recovery, penalised
 from personalization.learning.squarecb import inverse_gaps, learning_rate
 from personalization.learning.thompson import chances_one
 from personalization.recent import Recent
@@ -83,8 +86,9 @@ class _Body(msgspec.Struct, array_like=True, frozen=True):
     split: bool
     average: float
     counts: dict[str, float]
-    first: tuple[str, int] | None
+    first: tuple[int, int] | None
     burden: Burden
+    recovery: Recovery
 
 
 class Policy:
@@ -101,9 +105,9 @@ class Policy:
         self.average, self.counts = body.average, body.counts
         self.index = dict(zip(body.keys, body.rows, strict=True))
         self._deviations = dict(body.deviations)
-        self._first_channel = None if body.first is None else channel_act(body.first[0])
+        self._first_channel = None if body.first is None else ActKey(KIND_CHANNEL, body.first[0])
         self._first_hour = None if body.first is None else hour_values(body.first[1])
-        self.burden = body.burden
+        self.burden, self.recovery = body.burden, body.recovery
         mean = np.frombuffer(body.mean, np.float32)
         d = self.dimensions = len(mean)
         self.mean, lower = np.zeros(d + 1), np.zeros((d + 1, d + 1))
@@ -116,34 +120,45 @@ class Policy:
     # -- the three stages --------------------------------------------------------------------------------------------
 
     def variants(
-        self, contexts: Sequence[tuple[Feature, ...]], actions: tuple[tuple[int, ...], ...], method: str = PolicyMethod.THOMPSON
+        self,
+        contexts: Sequence[tuple[Feature, ...]],
+        actions: tuple[tuple[int, ...], ...],
+        method: str = PolicyMethod.THOMPSON,
+        shown: bytes = b"",
     ) -> list[Choice]:
-        """One choice a context among variants, each given by the keys of its features. One product for all new contexts."""
-        known = [self._choices.get((context, actions, method)) for context in contexts]
+        """One choice a context among variants, each given by the keys of its features. One product for all new contexts.
+
+        shown : how long ago each variant was shown (see encoding.ago), empty where none was
+        """
+        shown = shown if self.recovery.gamma else b""
+        known = [self._choices.get((context, actions, method, shown)) for context in contexts]
         new = list(dict.fromkeys(c for c, choice in zip(contexts, known, strict=True) if choice is None))
         if new:
             acts, options = _variant_options(actions)
-            risks = np.array(self.risk(actions))
+            against = self._worth(self._losses(actions) + self._repeats(shown or bytes(len(actions))))
             for context, belief in zip(new, self._believed(new, acts), strict=True):
                 self._choices.put(
-                    (context, actions, method), self._chosen(method, options @ belief.mean + risks, options @ belief.root)
+                    (context, actions, method, shown), self._chosen(method, options @ belief.mean - against, options @ belief.root)
                 )
-        return [choice or self._choices.get((c, actions, method)) for c, choice in zip(contexts, known, strict=True)]  # type: ignore[misc]
+        return [choice or self._choices.get((c, actions, method, shown)) for c, choice in zip(contexts, known, strict=True)]  # type: ignore[misc]
 
     def channels(
         self,
         context: tuple[Feature, ...],
-        names: tuple[str, ...],
+        keys: tuple[int, ...],
         preferences: tuple[int, ...],
         shifts: tuple[float, ...],
         method: str = PolicyMethod.THOMPSON,
     ) -> Choice:
-        """Among channels. preferences : evidence in quanta     shifts : what else speaks for or against each, in logits"""
-        key = (context, names, preferences, shifts, method)
+        """Among channels, by their keys.
+
+        preferences : evidence in quanta     shifts : what else speaks for or against each, in logits
+        """
+        key = (context, keys, preferences, shifts, method)
         found = self._choices.get(key)
         if found is None:
-            belief = self._believed([context], (*map(channel_act, names), PREFERENCE))[0]
-            options = np.column_stack([np.eye(len(names)), EVIDENCE * np.array(preferences)])
+            belief = self._believed([context], (*(ActKey(KIND_CHANNEL, own) for own in keys), PREFERENCE))[0]
+            options = np.column_stack([np.eye(len(keys)), EVIDENCE * np.array(preferences)])
             found = self._chosen(method, options @ belief.mean + np.array(shifts), options @ belief.root)
             self._choices.put(key, found)
         return found
@@ -195,13 +210,21 @@ class Policy:
         """
         return self.burden.marginal(lambda n: self.value(logit + self.tired(n)), load)
 
-    def risk(self, actions: tuple[tuple[int, ...], ...]) -> tuple[float, ...]:
-        """What the losses of each variant beyond the usual take off its score, in logits."""
+    def _losses(self, actions: tuple[tuple[int, ...], ...]) -> Array:
+        """(k,) what each variant loses beyond the usual."""
         if not self.burden.known or not self.split:
-            return (0.0,) * len(actions)
+            return np.zeros(len(actions))
+        return self.burden.size * self.burden.usual * np.array([self.burden.risks.get(a[0], 1.0) - 1.0 for a in actions])
+
+    def _repeats(self, shown: bytes) -> Array:
+        """(k,) what showing each variant again takes off its reward."""
+        days = np.array([[days_ago(number) for number in shown]])
+        return np.asarray(-penalised(np.zeros(days.shape), days, self.recovery)[0])
+
+    def _worth(self, rewards: Array) -> Array:
+        """In logits, where the reward is the average one."""
         usual = min(max(self.average, _RARE), 1.0 - _RARE)
-        worth = self.burden.size * self.burden.usual / (usual * (1.0 - usual) * (self.top - self.low))
-        return tuple([-worth * (self.burden.risks.get(action[0], 1.0) - 1.0) for action in actions])
+        return rewards / (usual * (1.0 - usual) * (self.top - self.low))
 
     def contributions(self, context: Sequence[Feature], acts: Sequence[tuple[ActKey, float]]) -> list[float]:
         """What each context feature adds to the logit of an action, given as features with values."""
@@ -211,6 +234,14 @@ class Policy:
             return prior_mean(group_of(key, act)) if row is None else float(self.mean[row])
 
         return [value * QUANTUM * sum(weight(key, act) * size for act, size in acts) for key, value in context]
+
+    def deviations(self) -> dict[str, dict[str, float]]:
+        """How far weights were found to differ, in logits: level -> part -> standard deviation, the mean over features."""
+        found: dict[str, dict[str, list[float]]] = {}
+        for group, deviation in sorted(self._deviations.items()):
+            level, part = told(group)
+            found.setdefault(level, {}).setdefault(part, []).append(deviation)
+        return {level: {part: fmean(own) for part, own in parts.items()} for level, parts in found.items()}
 
     # -- beliefs -----------------------------------------------------------------------------------------------------
 
@@ -320,6 +351,7 @@ def encode_policy(model: RewardModel, counts: Mapping[str, float], burden: Burde
             counts=dict(counts),
             first=model.design.first,
             burden=burden,
+            recovery=model.recovery(),
         )
     )
 

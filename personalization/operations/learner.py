@@ -11,7 +11,7 @@ from personalization.clock import DAY, SECOND, Clock
 from personalization.deciding.document import slot_at
 from personalization.deciding.record import Inputs, Triple, decode_record
 from personalization.learning.credit import CreditLedger, OpenDecision, opening_reward
-from personalization.learning.encoding import Taken, signed
+from personalization.learning.encoding import Taken, channel_key, signed
 from personalization.learning.policy import encode_policy
 from personalization.messages import LogEntry
 from personalization.models.registry import PolicyBook
@@ -220,11 +220,12 @@ def taken(inputs: Inputs, chosen: Triple) -> Taken:
     channel, habits = inputs.channels[chosen.channel], inputs.habits
     return Taken(
         variant=inputs.candidates[chosen.variant].actions,
-        channel=channel.name,
+        channel=channel_key(channel.name),
         hour=inputs.hours[chosen.slot],
         preference=channel.preference,
         habit=signed(habits[chosen.slot]) if habits else 0,
         load=inputs.load,
+        shown=inputs.shown[chosen.variant] if inputs.shown else 0,
     )
 
 

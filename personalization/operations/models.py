@@ -34,6 +34,9 @@ def model_document(policy: Policy) -> dict[str, Any]:
         "performance_metrics": {
             "decisions": exposed,
             "reward_range": [policy.low, policy.top],
+            "deviations": policy.deviations(),
+            "repeats": {"penalty": policy.recovery.gamma, "half_life_days": policy.recovery.half_life},
+            "losses": {"size": policy.burden.size, "by_load": list(policy.burden.rates)},
             "rates": {kind: n / exposed for kind, n in sorted(policy.counts.items()) if kind != "exposed" and exposed > 0},
         },
         "deployment_config": {"dimensions": policy.dimensions, "learned_weight": policy.weight},

@@ -369,12 +369,19 @@ class Overview(Struct, rename={"from_": "from"}):
 # -- ai
 
 
+_METRICS = (
+    "decisions, rates of events, reward_range; deviations: how far weights were found to differ (logits) for everybody, by "
+    "segment, by moment and by person; repeats: what showing a variant again costs, and its half-life; losses: their size and "
+    "chance by the sends of the last seven days"
+)
+
+
 class ModelDocument(Struct):
     model_id: str
     model_type: str
     version: str
     status: str
-    performance_metrics: dict[str, Any]
+    performance_metrics: Annotated[dict[str, Any], Meta(description=_METRICS)]
     deployment_config: dict[str, Any]
 
 

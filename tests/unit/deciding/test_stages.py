@@ -7,17 +7,20 @@ import pytest
 
 from personalization.deciding.record import Candidate, ChannelOption, Inputs, Outcome
 from personalization.deciding.stages import CHANNEL, GRID, SEND, TIMING, VARIANT, draw_many
-from personalization.learning.encoding import BIAS, Taken, variant_acts
+from personalization.learning.encoding import BIAS, Taken, channel_key, variant_acts
 from personalization.learning.frequency import Losses
 from personalization.learning.logistic import RewardModel
 from personalization.learning.policy import Policy, decode_policy, encode_policy, fresh_policy
+
+EMAIL, PUSH = channel_key("email"), channel_key("push")
+
 
 ARMS = tuple(variant_acts(name, []) for name in "abc")
 
 
 def learned() -> Policy:
     rng, model = np.random.default_rng(7), RewardModel()
-    taken = [Taken(ARMS[i % 3], ("email", "push")[i // 3 % 2], i % 168) for i in range(300)]
+    taken = [Taken(ARMS[i % 3], (EMAIL, PUSH)[i // 3 % 2], i % 168) for i in range(300)]
     rewards = [float(rng.random() < (0.2, 0.3, 0.25)[i % 3]) for i in range(300)]
     model.enter([((BIAS, 256),)] * 300, taken, rewards, [1.0] * 300)
     return decode_policy(encode_policy(model, {}), 1, "m")
@@ -149,7 +152,7 @@ def burdened(size: float) -> Policy:
     """People leave by one message in ten from the fourth of a week on; each costs `size`."""
     rng, model, losses = np.random.default_rng(8), RewardModel(), Losses()
     loads = rng.integers(0, 8, 2_000)
-    taken = [Taken(ARMS[i % 3], "email", i % 168, load=int(load)) for i, load in enumerate(loads)]
+    taken = [Taken(ARMS[i % 3], EMAIL, i % 168, load=int(load)) for i, load in enumerate(loads)]
     model.enter([((BIAS, 256),)] * 2_000, taken, (rng.random(2_000) < 0.3).astype(float).tolist(), [1.0] * 2_000)
     for load in loads.tolist():
         losses.sent(load, 1.0)

@@ -1,13 +1,16 @@
 import pytest
 
 from personalization.learning.credit import FULL, CreditLedger, OpenDecision
-from personalization.learning.encoding import BIAS, Taken, variant_acts
+from personalization.learning.encoding import BIAS, Taken, channel_key, variant_acts
 from personalization.tenant import RewardSpec
 from personalization.vocabulary import Aggregation
 
+EMAIL = channel_key("email")
+
+
 SPEC = RewardSpec(weights={"clicked": 1.0, "converted": 5.0, "unsubscribed": -5.0, "custom:cart": 2.0})
 
-MAIL = Taken(variant_acts("a", []), "email", 9)
+MAIL = Taken(variant_acts("a", []), EMAIL, 9)
 
 
 def decision(seq: int = 1, user: bytes | None = b"u", **fields: object) -> OpenDecision:
@@ -17,7 +20,7 @@ def decision(seq: int = 1, user: bytes | None = b"u", **fields: object) -> OpenD
         "m",
         user,
         ((BIAS, 256),),
-        Taken(variant_acts("a", []), "email", 9),
+        Taken(variant_acts("a", []), EMAIL, 9),
         slot_at=0,
         matures_at=10,
         config_version=0,

@@ -9,6 +9,7 @@ from personalization.learning.encoding import (
     ActKey,
     Feature,
     Taken,
+    channel_key,
     cross_key,
     feature_key,
     variant_acts,
@@ -19,7 +20,8 @@ from personalization.vocabulary import PolicyMethod
 
 ARMS = tuple(variant_acts(name, [("tone", tone)]) for name, tone in (("a", "warm"), ("b", "dry"), ("c", "warm")))
 CONTEXT: tuple[Feature, ...] = ((BIAS, 256), (feature_key("trait:plan=pro"), 256))
-CHANNELS = ("email", "push", "sms")
+CHANNELS = tuple(channel_key(name) for name in ("email", "push", "sms"))
+EMAIL = CHANNELS[0]
 
 
 def taught(rows: int = 400, rates: tuple[float, ...] = (0.1, 0.4, 0.2), seed: int = 1) -> Policy:
@@ -73,7 +75,7 @@ def test_an_arm_never_seen_is_worth_trying() -> None:
 def test_what_is_learned_of_a_tone_serves_an_arm_never_seen() -> None:
     model = RewardModel()
     warm, dry = variant_acts("x", [("tone", "warm")]), variant_acts("y", [("tone", "dry")])
-    taken = [Taken(warm if i % 2 else dry, "email", 9) for i in range(200)]
+    taken = [Taken(warm if i % 2 else dry, EMAIL, 9) for i in range(200)]
     model.enter([CONTEXT] * 200, taken, [float(i % 2) for i in range(200)], [1.0] * 200)
     strangers = (variant_acts("p", [("tone", "dry")]), variant_acts("q", [("tone", "warm")]))
     assert decode_policy(encode_policy(model, {}), 1, "m").variants([CONTEXT], strangers)[0].greedy == 1
@@ -104,7 +106,7 @@ def test_what_speaks_against_a_channel_lowers_it() -> None:
 
 def test_a_snapshot_reads_back_as_it_was_written() -> None:
     model = RewardModel()
-    model.enter([CONTEXT], [Taken(ARMS[0], "email", 9)], [1.0], [1.0])
+    model.enter([CONTEXT], [Taken(ARMS[0], EMAIL, 9)], [1.0], [1.0])
     body = encode_policy(model, {"exposed": 1.0})
     one, again = decode_policy(body, 1, "m"), decode_policy(body, 1, "m")
     assert one.variants([CONTEXT], ARMS) == again.variants([CONTEXT], ARMS)
@@ -129,3 +131,10 @@ def test_upper_bounds_leave_nothing_to_chance_and_inverse_gaps_do() -> None:
     learned = taught(200)
     assert learned.variants([CONTEXT], ARMS, PolicyMethod.LINUCB)[0].shares.count(0.0) == 2
     assert min(learned.variants([CONTEXT], ARMS, PolicyMethod.SQUARECB)[0].shares) > 0.0
+
+
+def test_a_policy_tells_how_far_people_and_options_were_found_to_differ() -> None:
+    told = taught(2_000).deviations()
+    assert set(told) == {"everybody", "segment", "person"}
+    assert told["everybody"]["variant"] > 0.0
+    assert told["segment"]["variant"] < told["everybody"]["variant"]
