@@ -15,10 +15,10 @@ Intervals are made for the mean of a population; for these same messages they ar
 the messages differ in adds to the variance of the clicks.
 
 That the policy moves as it learns leaves estimates unbiased, for each propensity was fixed before its draw: errors are
-martingale differences (Hadad et al. 2021, "Confidence intervals for policy evaluation in adaptive experiments", section 2).
-But it need not leave them normal where propensities fall towards 0 (ibid., section 3), and it is why `ips` is seen to miss.
+martingale differences (Hadad et al. 2021, "Confidence intervals for policy evaluation in adaptive experiments"). But it need
+not leave them normal where propensities fall towards 0 (ibid.): rare large weights are then missing from most logs.
 Their reweighting is not used. Nor are rewards predicted from the past alone, as that argument asks: the product cross-fits
-over folds at random, so rows that were drawn later predict earlier ones; on these logs predictions from before T were worse.
+over folds at random, so later rows predict earlier ones; predictions from before T alone were further off on such logs.
 
 A refusal (SupportThin) is no interval: it is counted, and neither holds nor misses.
 """
@@ -182,20 +182,20 @@ def logged(product: Product, scenario: Scenario, seed: int, messages: int, step:
     records, rows = product.records(), _sent(witness)
     made = [witness.choices[i] for i in rows]
     learned = certain([records[i] for i in rows], witness.policy)
-    user = np.array([choice.user for choice in made])
+    user = np.array([choice.user for choice in made], np.int64)
     rewards = np.array([witness.rewards[choice.decision_id] for choice in made])
     outcomes = [records[i].outcome for i in rows]
     return Log(
-        drawn=np.array([choice.action for choice in made]),
-        learned=np.array([-1 if action is None else action for action in learned]),
-        propensities=np.array([(o.variant, o.channel, o.timing) for o in outcomes]),
+        drawn=np.array([choice.action for choice in made], np.int64),
+        learned=np.array([-1 if action is None else action for action in learned], np.int64),
+        propensities=np.array([(o.variant, o.channel, o.timing) for o in outcomes]).reshape(-1, 3),
         features=design([records[i].inputs.features for i in rows]),
         rewards=rewards,
-        after=np.array([choice.at >= turn for choice in made]),
+        after=np.array([choice.at >= turn for choice in made], bool),
         logits=traffic.logits[0][traffic.segment[user]],
         sends7=_week_before(made),
         people=user if scenario.users else None,
-        lowest=float(min(rewards.min(), 0.0)),
+        lowest=float(rewards.min(initial=0.0)),
     )
 
 

@@ -52,7 +52,9 @@ def judged(scenario: Scenario, traffic: Traffic, actions: Numbers) -> Run:
     readings = [
         Reading(
             window=window.name,
-            **{name: ratio(name, window.start, window.stop) for name in values},
+            policy=ratio("policy", window.start, window.stop),
+            random=ratio("random", window.start, window.stop),
+            best_fixed=ratio("best_fixed", window.start, window.stop),
             oracle=1.0,
             must=window.must,
             stretch=window.stretch,

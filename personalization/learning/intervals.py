@@ -6,16 +6,17 @@ order a studentised bootstrap does, without its resamples and without chance:
 
     (1)  [V - se h(t), V - se h(-t)],   h(t) = 3 m / g ((1 + g (t / m - g / (6 m^2)))^(1/3) - 1),   m = sqrt(n), g = skewness of psi
 
-with psi_i = z_i - V, se^2 = sum psi_i^2 / (n (n - 1)) and t Student's 97.5 % point for the effective sample size less one.
-Rows of one person are one psi. Where fewer than FEW (effective) rows differ from the most common reward no sample variance
-can be trusted (it is 0 when none was clicked); the interval is then widened to
+with psi_i = z_i - V, se^2 = sum psi_i^2 / (n (n - 1)) and t Student's 97.5 % point. Its degrees of freedom are the effective
+sample size less one, of the weights or of the psi_i^2, whichever is less: a variance that few rows carry is not well known
+(Satterthwaite 1946 matches moments so). Rows of one person are one psi. Where fewer than FEW (effective) rows differ from
+the most common reward no sample variance can be trusted (it is 0 when none was clicked); the interval is then widened to
 
     (2)  Wilson's (1927) for a share of the rewards' range, for as many trials as the effective sample size.
 
 Losses are rarer than gains and larger (an unsubscribe costs many clicks): a handful of them carries most of the variance,
 and most logs hold fewer than there should be. Where their evidence is below FEW, mean gain G, of (1), and mean loss L, of
 (2), are taken apart and put together again (Zou and Donner 2008, "Construction of confidence limits about effect
-measures", equation 7):
+measures"):
 
     (3)  [V - sqrt((G - g)^2 + (l' - L)^2), V + sqrt((g' - G)^2 + (L - l)^2)],   V = G - L, G in [g, g'], L in [l, l']
 
@@ -74,7 +75,9 @@ def few_losses(weights: Array, rewards: Array, lowest: float) -> bool:
     return lowest < 0.0 and _evidence(weights, rewards < 0.0, effective_sample_size(weights)) < FEW
 
 
-def apart(scores: Array, weights: Array, lost: Array, rewards: Array, size: float, clusters: IntArray | None, lowest: float) -> Bounds:
+def apart(
+    scores: Array, weights: Array, lost: Array, rewards: Array, size: float, clusters: IntArray | None, lowest: float
+) -> Bounds:
     """Equation (3). lost : what the scores lack because of losses, so that scores + lost estimate the mean gain"""
     gains, gain, loss = scores + lost, float((scores + lost).mean()), float(lost.mean())
     low, high = widened(gains, weights, np.maximum(rewards, 0.0), size, clusters)
@@ -85,7 +88,7 @@ def apart(scores: Array, weights: Array, lost: Array, rewards: Array, size: floa
 def _influences(scores: Array, clusters: IntArray | None) -> Array:
     """Of each row, or of all rows of a cluster together."""
     psi = scores - scores.mean()
-    return psi if clusters is None else np.bincount(clusters, psi)[np.unique(clusters)]
+    return psi if clusters is None else np.asarray(np.bincount(clusters, psi)[np.unique(clusters)], np.float64)
 
 
 def _unskewed(t: float, skewness: float, n: int) -> float:
