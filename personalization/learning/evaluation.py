@@ -217,7 +217,7 @@ def _estimate(
     """per_reward : the scores hold this times weight times reward; 0.0 where the difference of two policies is estimated,
     for which only the skewness is corrected."""
     value, size = float(scores.mean()), effective_sample_size(np.abs(weights))
-    low, high = skewed(scores, size, log.clusters) if not per_reward else _bounds(log, weights, scores, size, per_reward)
+    low, high = skewed(scores, weights, log.clusters) if not per_reward else _bounds(log, weights, scores, size, per_reward)
     return Estimate(
         method=method,
         value=value,

@@ -7,8 +7,8 @@ order a studentised bootstrap does, without its resamples and without chance:
     (1)  [V - se h(t), V - se h(-t)],   h(t) = 3 m / g ((1 + g (t / m - g / (6 m^2)))^(1/3) - 1),   m = sqrt(n), g = skewness of psi
 
 with psi_i = z_i - V, se^2 = sum psi_i^2 / (n (n - 1)) and t Student's 97.5 % point. Its degrees of freedom are the effective
-sample size less one, of the weights or of the psi_i^2, whichever is less: a variance that few rows carry is not well known
-(Satterthwaite 1946 matches moments so). Rows of one person are one psi. Where fewer than FEW (effective) rows differ from
+sample size of the squared weights less one: a variance that few heavy rows carry is not well known (Satterthwaite 1946
+matches moments so). Rows of one person are one psi. Where fewer than FEW (effective) rows differ from
 the most common reward no sample variance can be trusted (it is 0 when none was clicked); the interval is then widened to
 
     (2)  Wilson's (1927) for a share of the rewards' range, for as many trials as the effective sample size.
@@ -51,17 +51,17 @@ def standard_error(scores: Array, clusters: IntArray | None) -> float:
     return math.sqrt(float(psi @ psi) * len(psi) / max(len(psi) - 1, 1)) / len(scores)
 
 
-def skewed(scores: Array, size: float, clusters: IntArray | None) -> Bounds:
-    """Equation (1) for the mean of the scores. size : effective sample size"""
+def skewed(scores: Array, weights: Array, clusters: IntArray | None) -> Bounds:
+    """Equation (1) for the mean of the scores."""
     psi, value, error = _influences(scores, clusters), float(scores.mean()), standard_error(scores, clusters)
-    t = float(stdtrit(max(min(size, len(psi), effective_sample_size(psi * psi)) - 1.0, 1.0), _TAIL))
+    t = float(stdtrit(max(min(effective_sample_size(weights * weights), len(psi)) - 1.0, 1.0), _TAIL))
     skewness = float((psi**3).mean() / (psi**2).mean() ** 1.5) if error else 0.0
     return value - error * _unskewed(t, skewness, len(psi)), value - error * _unskewed(-t, skewness, len(psi))
 
 
 def widened(scores: Array, weights: Array, rewards: Array, size: float, clusters: IntArray | None) -> Bounds:
     """Equation (1), and (2) where there is little evidence. rewards : of the rows, whose weighted mean the scores estimate"""
-    low, high = skewed(scores, size, clusters)
+    low, high = skewed(scores, weights, clusters)
     values, counts = np.unique(rewards, return_counts=True)
     if _evidence(weights, rewards != values[np.argmax(counts)], size) >= FEW:
         return low, high
