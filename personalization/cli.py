@@ -29,7 +29,7 @@ from personalization.lab.bookmark import Bookmark
 from personalization.lab.evaluate import evaluate
 from personalization.lab.pages import page
 from personalization.lab.policy_bench import PolicyBench, bench_policies
-from personalization.lab.scenarios import SCENARIOS
+from personalization.lab.scenarios import OFF_POLICY, SCENARIOS, USUAL
 from personalization.operations import judging
 from personalization.rest.answering import encoded
 from personalization.security.identity import new_key
@@ -304,7 +304,7 @@ def _judgement_row(one: judging.Judgement) -> tuple[str, ...]:
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
-    names = arguments.scenario or list(SCENARIOS)
+    names = [name for word in arguments.scenario or USUAL for name in (OFF_POLICY if word == "OPE" else [word])]
     with _bar(f"Simulating {', '.join(names)}") as step:
         found = simulation.simulate(names, arguments.seeds, arguments.messages, arguments.processes, step)
     title = f"The simulated world, {arguments.seeds} policy seeds"
@@ -443,8 +443,8 @@ def _parser() -> argparse.ArgumentParser:
     a.add_argument("--json", type=Path, help="also write the figures to this file")
     a.add_argument("--html", type=Path, help="also write a page with bars to this file")
     a = command("simulate", _simulate, "Run the product in a simulated world whose truth is known.")
-    a.add_argument("--scenario", nargs="+", choices=list(SCENARIOS), help="default: all")
-    a.add_argument("--seeds", type=_positive, default=5, help="policy seeds 0, 1, …; C makes 20 runs of each")
+    a.add_argument("--scenario", nargs="+", choices=[*SCENARIOS, "OPE"], help="default: A to H; OPE is all three of its logs")
+    a.add_argument("--seeds", type=_positive, default=5, help="policy seeds 0, 1, …; C makes 20 runs of each, OPE 40")
     a.add_argument("--messages", type=_positive, help="of each run; fewer than the scenario has leave what is asked unjudged")
     a.add_argument("--processes", type=_positive, default=os.cpu_count() or 1)
     a.add_argument("--html", type=Path, help="also write a page with curves to this file")

@@ -18,7 +18,8 @@ from personalization.errors import SupportThin
 from personalization.lab.datasets import ClickLog, TrialLog, hillstrom, open_bandit
 from personalization.lab.scores import Score
 from personalization.learning.crossfit import cross_fitted, folds_of
-from personalization.learning.evaluation import Array, ChoiceLog, Estimate, dr, effective_sample_size, ips, self_check, snips
+from personalization.learning.evaluation import Array, ChoiceLog, Estimate, dr, ips, self_check, snips
+from personalization.learning.intervals import effective_sample_size
 
 TASK = "OPE coverage"
 FILES = ("hillstrom.csv.gz", "obd_random_men.csv.gz", "obd_bts_men.csv.gz")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from personalization.clock import DAY, HOUR
-from personalization.lab.product import START, Event, Product
-from personalization.lab.reading import AN_HOUR, Reading, Run, Step
+from personalization.lab.product import START, Event
+from personalization.lab.reading import AN_HOUR, Door, Reading, Run, Step
 from personalization.lab.scenarios import Scenario
 from personalization.lab.world import (
     DAYS,
@@ -29,7 +29,7 @@ from personalization.vocabulary import EventType
 _MUST, _STRETCH = 1.2, 1.4
 
 
-def fatigue(product: Product, scenario: Scenario, seed: int, messages: int, step: Step) -> Run:
+def fatigue(product: Door, scenario: Scenario, seed: int, messages: int, step: Step) -> Run:
     """Each day every user still there is decided for once; somebody who unsubscribed is gone."""
     people = scenario.users or 0
     days = max(1, min(DAYS, messages // people))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, islice
 from random import Random
 from typing import Any
@@ -12,10 +12,13 @@ import msgspec
 from personalization.bootstrap import memory_house
 from personalization.clock import DAY, HOUR, ManualClock, instant
 from personalization.core import Ask
+from personalization.deciding.record import Inputs, Record, Triple, decode_record
+from personalization.deciding.stages import draw_many
 from personalization.errors import PersonalizationError
-from personalization.lab.world import CHANNELS, VARIANTS, action_number
-from personalization.messages import EngagementEvent, PersonalizationRequest, SendWindow
-from personalization.profile import PersonalizationProfile
+from personalization.lab.world import CHANNELS, HOURS, VARIANTS, action_number
+from personalization.learning.policy import Policy
+from personalization.messages import EngagementEvent, LogEntry, PersonalizationRequest, SendWindow
+from personalization.profile import DECIDED, PersonalizationProfile
 from personalization.service import SERVICE_LEVELS
 from personalization.vocabulary import EventType, ServiceLevel, Suppression
 
@@ -24,7 +27,7 @@ START = instant("2026-01-05T00:00:00Z")
 _TENANT, _TEMPLATE = "simulation", "message"
 _LEVEL = ServiceLevel.ENTERPRISE
 _CHANNELS = ("email", "push", "in_app")
-_PROFILES_A_CALL = 1_000
+_PROFILES_A_CALL = _ROWS_A_PAGE = 1_000
 #: There is nothing to come back to, and a checkpoint of everything at every message would take most of the time.
 _NEVER = 1_000 * DAY
 assert len(_CHANNELS) == CHANNELS
@@ -109,6 +112,20 @@ class Product:
         found: Mapping[str, float | None] = self._service.overview(START, self._clock.now() + 1, None)["lift"]
         return found
 
+    def policy(self) -> Policy:
+        """What it decides with at present."""
+        return self._house.book.current(_TENANT, f"variants:{_TEMPLATE}")
+
+    def records(self) -> list[Record]:
+        """Of all decisions, in their order."""
+        return [decode_record(row.record) for row in self._log() if row.type == DECIDED and row.record is not None]
+
+    def _log(self) -> Iterator[LogEntry]:
+        seq = 0
+        while page := self._house.storage.log.read(_TENANT, seq, _ROWS_A_PAGE):
+            yield from page
+            seq = page[-1].seq
+
     def _save(self, page: Sequence[tuple[int, int | None]]) -> None:
         now, storage = self._clock.now(), self._house.storage
         refs = storage.users.resolve(_TENANT, [_user(n) for n, _ in page], now, create=True)
@@ -128,6 +145,24 @@ class Product:
             render=False,
         )
         return Ask(request=request, level=_LEVEL, capabilities=SERVICE_LEVELS[_LEVEL], arrived=self._clock.monotonic())
+
+
+def certain(records: Sequence[Record], policy: Policy) -> list[int | None]:
+    """What that policy would send in place of each decision without exploring; None where it would not."""
+    outcomes = draw_many([record.inputs for record in records], lambda *_: policy)
+    return [_action(record.inputs, outcome.greedy) for record, outcome in zip(records, outcomes, strict=True)]
+
+
+def _action(inputs: Inputs, triple: Triple | None) -> int | None:
+    """Its number in the world, where zones are UTC."""
+    if triple is None:
+        return None
+    channel = _CHANNELS.index(inputs.channels[triple.channel].name)
+    return action_number(_number(inputs.candidates[triple.variant].variant_id), channel, inputs.hours[triple.slot] % HOURS)
+
+
+def _number(variant_id: str) -> int:
+    return ord(variant_id) - ord("a")
 
 
 def _template() -> dict[str, Any]:
@@ -151,7 +186,7 @@ def _choice(user: int, answer: Any, now: int) -> Choice:
     document = answer.document
     if document["action"] != "send":
         return Choice(user, document["decision_id"], None, now, document["suppression"]["reason"] == Suppression.HOLDOUT)
-    variant, hour = ord(document["variant_id"]) - ord("a"), int(document["optimal_timing"][11:13])
+    variant, hour = _number(document["variant_id"]), int(document["optimal_timing"][11:13])
     channel = _CHANNELS.index(document["optimal_channels"][0])
     return Choice(user, document["decision_id"], action_number(variant, channel, hour), now)
 

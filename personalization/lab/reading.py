@@ -34,6 +34,7 @@ class Reading:
     """What a run was worth in one window, beside what others would have earned there.
 
     complete : whether the run was long enough for the window to be judged
+    refused  : whether the product would not tell; such a run counts neither way
     """
 
     window: str
@@ -44,6 +45,7 @@ class Reading:
     must: float | None = None
     stretch: float | None = None
     complete: bool = True
+    refused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from heapq import heappop, heappush
 
 import numpy as np
 
-from personalization.clock import HOUR
 from personalization.lab.fatigue import fatigue
 from personalization.lab.noise import noise
-from personalization.lab.product import START, Event, Product
-from personalization.lab.reading import AN_HOUR, Door, Reading, Run, Step
-from personalization.lab.scenarios import Mask, Numbers, Scenario, Traffic, Window, ordinals
+from personalization.lab.offpolicy import off_policy
+from personalization.lab.playing import play
+from personalization.lab.product import Product
+from personalization.lab.reading import Reading, Run, Step
+from personalization.lab.scenarios import OFF_POLICY, Mask, Numbers, Scenario, Traffic, Window, ordinals
 from personalization.lab.uplift import uplift
-from personalization.lab.world import SEGMENTS, Array, sigmoid
-from personalization.vocabulary import EventType
+from personalization.lab.world import SEGMENTS, Array
 
 #: Messages of a segment in one point of a curve.
 _POINT = 50
@@ -39,39 +38,6 @@ def _relative_to_oracle(product: Product, scenario: Scenario, seed: int, message
     return judged(scenario, traffic, play(product, traffic, step))
 
 
-def play(product: Door, traffic: Traffic, step: Step = lambda done: None) -> Numbers:
-    """(n,): the chosen actions. Each reward is learned before the message it is due before."""
-    product.people(traffic.traits())
-    actions = np.zeros(len(traffic), np.int64)
-    waiting: list[tuple[int, int, Event]] = []
-    table = [sigmoid(logits) for logits in traffic.logits]
-    for i in range(len(traffic)):
-        product.clock(START + i * HOUR // AN_HOUR)
-        choice = product.decide([int(traffic.user[i])])[0]
-        if choice.action is None:
-            raise AssertionError("sending is compulsory here, and nothing forbids it")
-        actions[i] = choice.action
-        p = table[traffic.phase[i]][traffic.segment[i], choice.action]
-        if traffic.effect[i]:
-            p = _shifted(p, traffic.effect[i])
-        heappush(waiting, (int(traffic.due[i]), i, Event(choice, EventType.REWARDED, float(traffic.uniform[i] < p))))
-        product.learn(_due(waiting, i + 1))
-        if not i % AN_HOUR:
-            step(i)
-    return actions
-
-
-def _due(waiting: list[tuple[int, int, Event]], number: int) -> list[Event]:
-    events = []
-    while waiting and waiting[0][0] <= number:
-        events.append(heappop(waiting)[2])
-    return events
-
-
-def _shifted(p: float, effect: float) -> float:
-    return 1.0 / (1.0 + (1.0 - p) / p * math.exp(-effect))
-
-
 def judged(scenario: Scenario, traffic: Traffic, actions: Numbers) -> Run:
     """The mean over segments of (value of these actions / value of the oracle's), by the segment's message count."""
     since = traffic.phase == (1 if scenario.drift_at is not None else 0)
@@ -86,7 +52,9 @@ def judged(scenario: Scenario, traffic: Traffic, actions: Numbers) -> Run:
     readings = [
         Reading(
             window=window.name,
-            **{name: ratio(name, window.start, window.stop) for name in values},
+            policy=ratio("policy", window.start, window.stop),
+            random=ratio("random", window.start, window.stop),
+            best_fixed=ratio("best_fixed", window.start, window.stop),
             oracle=1.0,
             must=window.must,
             stretch=window.stretch,
@@ -114,4 +82,9 @@ def _filled(window: Window, segment: Numbers) -> bool:
 
 
 #: The scenarios that are run and judged in their own way.
-_RUNS: Mapping[str, Callable[[Product, Scenario, int, int, Step], Run]] = {"C": noise, "G": fatigue, "H": uplift}
+_RUNS: Mapping[str, Callable[[Product, Scenario, int, int, Step], Run]] = {
+    "C": noise,
+    "G": fatigue,
+    "H": uplift,
+    **dict.fromkeys(OFF_POLICY, off_policy),
+}

@@ -43,7 +43,7 @@ class Scenario:
     drift_at    : the first message of the drifted world
     missing     : share of messages whose segment is not told
     explorations: the first is judged
-    runs        : runs a seed
+    runs        : runs a seed    fewest : runs that are judged together at least
     config      : patch of the tenant's configuration, beside exploration
     """
 
@@ -59,6 +59,7 @@ class Scenario:
     missing: float = 0.0
     explorations: tuple[float, ...] = (OWN, SHIPPED)
     runs: int = 1
+    fewest: int = 1
     config: Mapping[str, Any] = field(default_factory=dict)
 
     def world(self) -> World:
@@ -153,6 +154,15 @@ def _learning(must: float, stretch: float) -> tuple[Window, ...]:
 
 _OF_A = (Window(0, 200), Window(200, 400, 0.80, 0.88), Window(400, 1_000, 0.90, 0.95), Window(1_000, 2_000, 0.95, 0.98))
 
+#: Logs of A, E and G by which policies are judged that did not make them, see lab.offpolicy.
+OFF_POLICY = ("OPE-A", "OPE-E", "OPE-G")
+
+
+def _off_policy(name: str, messages: int, **world: Any) -> Scenario:
+    title = f"off-policy evaluation on logs of {name[-1]}"
+    return Scenario(name=name, title=title, messages=messages, explorations=(OWN,), runs=40, fewest=200, **world)
+
+
 #: Every scenario by its name.
 SCENARIOS: Mapping[str, Scenario] = {
     one.name: one
@@ -173,6 +183,7 @@ SCENARIOS: Mapping[str, Scenario] = {
             indifferent=True,
             explorations=(OWN,),
             runs=20,
+            fewest=100,
             config={"holdout": 0.10},
         ),
         Scenario(name="D", title="2,000 users, 20 messages each", users=2_000, user_effects=True, windows=_learning(0.80, 0.90)),
@@ -188,5 +199,11 @@ SCENARIOS: Mapping[str, Scenario] = {
             explorations=(SHIPPED, OWN),
             config={"holdout_no_send": 0.05},
         ),
+        _off_policy("OPE-A", 2_000),
+        _off_policy("OPE-E", 6_000, delayed=True),
+        _off_policy("OPE-G", 100 * 28, users=100),
     )
 }
+
+#: What is run unless something is asked for: all but the logs, of which it takes two hundred each.
+USUAL = tuple(name for name in SCENARIOS if name not in OFF_POLICY)

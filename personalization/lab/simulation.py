@@ -25,8 +25,8 @@ Progress = Callable[[int, int], None]
 MET, MISSED, SHORT = "met", "MISSED", "not judged"
 #: Seconds between two looks at how far the processes are.
 _LOOK = 0.3
-#: Runs of C that are judged together at least.
-_FEWEST_NOISE_RUNS = 100
+#: Share of the runs that must tell something to be judged, where the product may refuse.
+_LEAST_TOLD = 0.25
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Job:
 class Figure:
     """One window over all runs of one exploration. mean, standard_error: of the policy's value; NaN where there is none.
 
+    refused                    : runs that told nothing; not in the mean
     random, best_fixed, oracle : what these earn on the same messages, in the mean over runs
     verdict                    : empty where nothing is asked
     """
@@ -55,6 +56,7 @@ class Figure:
     window: str
     exploration: float
     runs: int
+    refused: int
     mean: float
     standard_error: float
     random: float
@@ -172,13 +174,14 @@ def _found(scenario: Scenario, seeds: int, runs: dict[Job, Run]) -> Found:
 
 
 def _figure(scenario: Scenario, exploration: float, readings: Sequence[Reading]) -> Figure:
-    first, values = readings[0], [reading.policy for reading in readings]
+    first, values = readings[0], [reading.policy for reading in readings if not reading.refused]
     figure = Figure(
         scenario=scenario.name,
         window=first.window,
         exploration=exploration,
         runs=len(readings),
-        mean=fmean(values),
+        refused=len(readings) - len(values),
+        mean=fmean(values) if values else math.nan,
         standard_error=float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0,
         random=fmean(reading.random for reading in readings),
         best_fixed=fmean(reading.best_fixed for reading in readings),
@@ -194,7 +197,8 @@ def _verdict(scenario: Scenario, figure: Figure, readings: Sequence[Reading]) ->
     """Only of the exploration that the scenario is judged at."""
     if figure.must is None or figure.exploration != scenario.explorations[0]:
         return ""
-    if not all(reading.complete for reading in readings) or (scenario.runs > 1 and len(readings) < _FEWEST_NOISE_RUNS):
+    told = sum(not reading.refused for reading in readings)
+    if not all(reading.complete for reading in readings) or len(readings) < scenario.fewest or told < _LEAST_TOLD * len(readings):
         return SHORT
     return MET if figure.mean >= figure.must else MISSED
 
@@ -230,9 +234,10 @@ def rows(found: Sequence[Found]) -> list[tuple[str, ...]]:
 
 def _row(figure: Figure) -> tuple[str, ...]:
     error = f" ± {figure.standard_error:.3f}" if figure.runs > 1 and not math.isnan(figure.mean) else ""
+    refused = f", {figure.refused} of {figure.runs} refused" if figure.refused else ""
     beside = [_said(value) for value in (figure.random, figure.best_fixed, figure.oracle, figure.must, figure.stretch)]
     name = f"{figure.scenario}  {figure.window}"
-    return name, f"{figure.exploration:g}", _said(figure.mean) + error, *beside, figure.verdict
+    return name, f"{figure.exploration:g}", _said(figure.mean) + error + refused, *beside, figure.verdict
 
 
 def _said(value: float | None) -> str:

@@ -14,15 +14,7 @@ of order 1/n, so that with centred influences psi_i
 
 where for SNIPS psi_i = w_i (r_i - V) / mean w, the delta method's (Owen 2013, "Monte Carlo theory", section 9.2).
 
-Interval. Weights are skewed, and so are clicks: a normal interval misses the truth on the side where the rare large rows
-lie, which is above. We take Hall's cubic transformation ("On the removal of skewness by transformation", 1992), which
-removes skewness to the order a studentised bootstrap does, without its resamples and without chance:
-
-    (5)  [V - se h(t), V - se h(-t)],   h(t) = 3 m / g ((1 + g (t / m - g / (6 m^2)))^(1/3) - 1),   m = sqrt(n), g = skewness of psi
-
-with t Student's 97.5 % point for the effective sample size less one. Where fewer than FEW
-(effective) rows differ from the most common reward no sample variance can be trusted (it is 0 when none was clicked); the
-interval is then widened to Wilson's (1927) for as many trials as the effective sample size.
+The interval is that of `learning.intervals`, for skewed rows and rare losses.
 """
 
 from __future__ import annotations
@@ -35,18 +27,16 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from personalization.errors import Invalid, SupportThin
+from personalization.learning.intervals import apart, effective_sample_size, few_losses, skewed, standard_error, widened
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 #: Rows' worth of evidence below which nothing is estimated.
 LEAST_EFFECTIVE = 50.0
-#: Effective rows that must differ from the most common reward for (5) to stand alone.
-FEW = 10
 #: A shortfall of the mean weight from 1 that is this large and so many standard errors wide is no chance. A quarter is too
 #: much whatever its standard error, which does not know of the large weights that were not drawn.
 _SHORTFALL, _SHORTFALL_ERRORS, _MOST_SHORTFALL = 0.02, 5.0, 0.25
-_TAIL = 0.975
 #: Honest logs of which an A/A check is wrong.
 _FALSE_ALARMS = 0.001
 
@@ -57,12 +47,14 @@ class ChoiceLog:
 
     actions (n,) in [0, k)    rewards (n,)    propensities (n,) in (0, 1]: of the action taken, as drawn
     clusters (n,): rows of one number are one person's, and not independent; None where every row stands alone
+    lowest : what a row may earn at least, where that is known to be less than any of these earned
     """
 
     actions: IntArray
     rewards: Array
     propensities: Array
     clusters: IntArray | None = None
+    lowest: float = 0.0
 
     def __post_init__(self) -> None:
         n = len(self.actions)
@@ -73,6 +65,10 @@ class ChoiceLog:
 
     def __len__(self) -> int:
         return len(self.actions)
+
+    @property
+    def least(self) -> float:
+        return min(self.lowest, float(self.rewards.min()))
 
     def taken(self, table: Array) -> Array:
         """(n,): the entry of each row's own action in an (n, k) table."""
@@ -127,7 +123,7 @@ def snips(log: ChoiceLog, target: Array, *, clip: float | None = None, least: fl
     weights = _weights(log, target, least)
     cut, clipped = _clip(weights, clip, log.rewards, normalised=True)
     value = float(cut @ log.rewards / cut.sum())
-    return _estimate("snips", log, cut, value + cut * (log.rewards - value) / cut.mean(), clipped)
+    return _estimate("snips", log, cut, value + cut * (log.rewards - value) / cut.mean(), clipped, per_reward=1.0 / cut.mean())
 
 
 def dr(log: ChoiceLog, target: Array, predictions: Array, *, clip: float | None = None, least: float = LEAST_EFFECTIVE) -> Estimate:
@@ -147,11 +143,12 @@ def on_policy(log: ChoiceLog) -> Estimate:
 
 def difference(log: ChoiceLog, candidate: Array, other: Array, predictions: Array, *, least: float = LEAST_EFFECTIVE) -> Estimate:
     """By how much the candidate is better than another policy: (3) of both on the same rows, their scores subtracted row by
-    row, which is far narrower than two intervals side by side. All tables (n, k); errors as for `dr`. The interval is (5) alone."""
+    row, which is far narrower than two intervals side by side. All tables (n, k); errors as for `dr`. The interval only
+    corrects for skewness."""
     weights = _weights(log, candidate, least) - _weights(log, other, least)
     missed = log.rewards - log.taken(predictions)
     scores = ((candidate - other) * predictions).sum(axis=1) + weights * missed
-    return _estimate("dr difference", log, weights, scores, None, widens=False)
+    return _estimate("dr difference", log, weights, scores, None, per_reward=0.0)
 
 
 # -- A/A -------------------------------------------------------------------------------------------------------------
@@ -185,11 +182,6 @@ def self_check(log: ChoiceLog, logging: Array) -> SelfCheck:
 # -- weights ---------------------------------------------------------------------------------------------------------
 
 
-def effective_sample_size(weights: Array) -> float:
-    squares = float(weights @ weights)
-    return float(weights.sum()) ** 2 / squares if squares else 0.0
-
-
 def _weights(log: ChoiceLog, target: Array, least: float) -> Array:
     if target.ndim != 2 or len(target) != len(log) or log.actions.min() < 0 or log.actions.max() >= target.shape[1]:
         raise Invalid.field("target", "must have one row a logged choice and one column an action")
@@ -219,53 +211,27 @@ def _clip(weights: Array, bound: float | None, errors: Array, normalised: bool =
     return np.minimum(weights, bound), Clipping(bound=bound, rows=int(cut.sum()), share=share, bias_bound=bias)
 
 
-# -- intervals -------------------------------------------------------------------------------------------------------
-
-
 def _estimate(
-    method: str, log: ChoiceLog, weights: Array, scores: Array, clipped: Clipping | None, widens: bool = True
+    method: str, log: ChoiceLog, weights: Array, scores: Array, clipped: Clipping | None, *, per_reward: float = 1.0
 ) -> Estimate:
+    """per_reward : the scores hold this times weight times reward; 0.0 where the difference of two policies is estimated,
+    for which only the skewness is corrected."""
     value, size = float(scores.mean()), effective_sample_size(np.abs(weights))
-    psi = scores - value if log.clusters is None else np.bincount(log.clusters, scores - value)[np.unique(log.clusters)]
-    groups = len(psi)
-    error = math.sqrt(float(psi @ psi) * groups / max(groups - 1, 1)) / len(log)
-    t = float(stdtrit(max(min(size, groups) - 1.0, 1.0), _TAIL))
-    skewness = float((psi**3).mean() / (psi**2).mean() ** 1.5) if error else 0.0
-    low, high = (value - error * _unskewed(point, skewness, groups) for point in (t, -t))
-    if widens and _evidence(weights, log.rewards, size) < FEW:
-        low, high = _widened(low, high, value, size, log.rewards)
+    low, high = skewed(scores, weights, log.clusters) if not per_reward else _bounds(log, weights, scores, size, per_reward)
     return Estimate(
         method=method,
         value=value,
         low=low,
         high=high,
-        standard_error=error,
+        standard_error=standard_error(scores, log.clusters),
         effective_sample_size=size,
         rows=len(log),
         clipped=clipped,
     )
 
 
-def _unskewed(t: float, skewness: float, n: int) -> float:
-    """h(t) of equation (5); t itself where there is no skewness."""
-    g = skewness / math.sqrt(n)
-    if abs(g) < 1e-6:
-        return t
-    return 3.0 / g * (math.cbrt(1.0 + g * (t - g / 6.0)) - 1.0)
-
-
-def _evidence(weights: Array, rewards: Array, size: float) -> float:
-    """Effective rows that differ from the most common reward: the fewer of how many weigh in the sum, and of how many the
-    effective sample size would hold at their share of the weight."""
-    values, counts = np.unique(rewards, return_counts=True)
-    differing = weights * (rewards != values[np.argmax(counts)])
-    return min(effective_sample_size(differing), size * float(differing.sum() / weights.sum()))
-
-
-def _widened(low: float, high: float, value: float, size: float, rewards: Array) -> tuple[float, float]:
-    """At least Wilson's interval for a share of the rewards' range; of [0, 1] when all rewards are alike."""
-    least, reach = (float(rewards.min()), float(np.ptp(rewards))) if np.ptp(rewards) else (min(float(rewards[0]), 0.0), 1.0)
-    n, z, p = max(size, 1.0), float(stdtrit(math.inf, _TAIL)), min(max((value - least) / reach, 0.0), 1.0)
-    centre, half = p + z * z / (2.0 * n), z * math.sqrt(p * (1.0 - p) / n + z * z / (4.0 * n * n))
-    scale = reach / (1.0 + z * z / n)
-    return min(low, least + scale * (centre - half)), max(high, least + scale * (centre + half))
+def _bounds(log: ChoiceLog, weights: Array, scores: Array, size: float, per_reward: float) -> tuple[float, float]:
+    if few_losses(weights, log.rewards, log.least):
+        lost = per_reward * weights * np.maximum(-log.rewards, 0.0)
+        return apart(scores, weights, lost, log.rewards, size, log.clusters, log.least)
+    return widened(scores, weights, log.rewards, size, log.clusters)

@@ -85,10 +85,11 @@ def judge(
     policies = _policies_at(storage, tenant_id, turns, until, lambda done, _: step(until + done, 2 * until))
     found: list[Judgement] = []
     for name, rows in judged.items():
-        found += _variants(name, rows)
+        lowest = min(row.decision.reward for row in rows)
+        found += _variants(name, rows, lowest)
         later = [row for row in rows if row.at >= turns[name]]
         if len(later) >= LEAST and name in policies:
-            found.append(_judged(name, "policy learned before T", later, _greedy(policies[name], later)))
+            found.append(_judged(name, "policy learned before T", later, _greedy(policies[name], later), lowest))
     step(1, 1)
     return found
 
@@ -166,12 +167,12 @@ def _read(storage: Storage, tenant_id: str, ledger: CreditLedger, until: int, st
 # -- judging ---------------------------------------------------------------------------------------------------------
 
 
-def _variants(template_id: str, rows: Sequence[_Row]) -> Iterator[Judgement]:
+def _variants(template_id: str, rows: Sequence[_Row], lowest: float) -> Iterator[Judgement]:
     """Each variant for all, on the decisions where it was feasible."""
     for variant_id in _variant_ids(rows):
         able = [row for row in rows if variant_id in [c.variant_id for c in row.candidates]]
         if len(able) >= LEAST:
-            yield _judged(template_id, f"always {variant_id}", able, [variant_id] * len(able))
+            yield _judged(template_id, f"always {variant_id}", able, [variant_id] * len(able), lowest)
 
 
 def _greedy(policy: Policy, rows: Sequence[_Row]) -> list[str]:
@@ -187,10 +188,10 @@ def _greedy(policy: Policy, rows: Sequence[_Row]) -> list[str]:
     return chosen
 
 
-def _judged(template_id: str, candidate: str, rows: Sequence[_Row], chosen: Sequence[str]) -> Judgement:
-    """chosen: the variant the candidate takes for each row."""
+def _judged(template_id: str, candidate: str, rows: Sequence[_Row], chosen: Sequence[str], lowest: float) -> Judgement:
+    """chosen: the variant the candidate takes for each row    lowest: the least that any decision of the template earned"""
     names = {variant_id: i for i, variant_id in enumerate(_variant_ids(rows))}
-    log, target = _choice_log(rows, names), np.eye(len(names))[[names[variant_id] for variant_id in chosen]]
+    log, target = _choice_log(rows, names, lowest), np.eye(len(names))[[names[variant_id] for variant_id in chosen]]
     try:
         estimate, refusal = dr(log, target, _predictions(log, [row.decision.context for row in rows], len(names))), None
     except SupportThin as thin:
@@ -205,7 +206,7 @@ def _judged(template_id: str, candidate: str, rows: Sequence[_Row], chosen: Sequ
     )
 
 
-def _choice_log(rows: Sequence[_Row], names: dict[str, int]) -> ChoiceLog:
+def _choice_log(rows: Sequence[_Row], names: dict[str, int], lowest: float) -> ChoiceLog:
     """Decisions of one person are one cluster; those made for nobody in particular stand alone."""
     people: dict[object, int] = {}
     owners = [people.setdefault(row.decision.user_ref or row.decision.seq, len(people)) for row in rows]
@@ -214,6 +215,7 @@ def _choice_log(rows: Sequence[_Row], names: dict[str, int]) -> ChoiceLog:
         rewards=np.array([row.decision.reward for row in rows]),
         propensities=np.array([row.propensity for row in rows]),
         clusters=np.array(owners),
+        lowest=lowest,
     )
 
 

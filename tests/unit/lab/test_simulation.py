@@ -16,9 +16,10 @@ from personalization.cli import main
 from personalization.clock import HOUR
 from personalization.lab import simulation
 from personalization.lab.pages import Line, LineChart, page
+from personalization.lab.playing import play
 from personalization.lab.product import START, Choice, Event, Product
 from personalization.lab.reading import Reading, Run
-from personalization.lab.runs import judged, play, run
+from personalization.lab.runs import judged, run
 from personalization.lab.scenarios import OWN, SCENARIOS, ordinals
 from personalization.lab.simulation import MISSED, SHORT, Job, simulate
 from personalization.lab.uplift import uplift_judged

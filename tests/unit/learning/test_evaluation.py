@@ -13,12 +13,12 @@ from personalization.learning.evaluation import (
     Estimate,
     difference,
     dr,
-    effective_sample_size,
     ips,
     on_policy,
     self_check,
     snips,
 )
+from personalization.learning.intervals import effective_sample_size
 
 #: Two kinds of people, three actions: how often each is answered, and how the log and the candidate choose.
 RATES = np.array([[0.05, 0.20, 0.10], [0.15, 0.02, 0.10]])
