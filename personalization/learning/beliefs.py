@@ -15,7 +15,17 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from personalization.learning.design import REMEMBERED, Array, Group, IntArray, group_of, hashed, prior_deviation, prior_mean
+from personalization.learning.design import (
+    REMEMBERED,
+    Array,
+    Group,
+    IntArray,
+    crosses,
+    group_of,
+    hashed,
+    prior_deviation,
+    prior_mean,
+)
 from personalization.learning.encoding import BIAS, HABIT, KIND_VARIANT, PREFERENCE, QUANTUM, ActKey, Feature, cross_key
 from personalization.recent import Recent
 
@@ -125,4 +135,4 @@ class Beliefs:
         """Where a pair stands; None where it was never seen. In a model that remembers no more pairs all stand somewhere."""
         key = cross_key(context, act.key)
         row = self._index.get(key)
-        return row if row is not None or not self._full else min(hashed(key), len(self._mean) - 1)
+        return row if row is not None or not self._full or not crosses(context, act) else min(hashed(key), len(self._mean) - 1)

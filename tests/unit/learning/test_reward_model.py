@@ -165,7 +165,7 @@ def test_more_contexts_than_a_policy_remembers_are_all_answered() -> None:
 # -- ever new words --------------------------------------------------------------------------------------------------
 
 
-_CROWD = 1_000
+_CROWD = 1_500
 
 
 def never_twice(n: int, start: int = 0) -> Rows:
