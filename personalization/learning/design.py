@@ -2,7 +2,7 @@
 
 The first EXACT pairs of a model get a dimension of their own, later ones share the rest by hashing. What never varies needs
 none: channel and hour are told by their difference from those of the model's first decision, and features that only
-surround a decision are not crossed with the hour, declared ones with its slow waves.
+surround a decision are not crossed with the hour.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from personalization.learning.encoding import (
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-EXACT, DIMENSIONS = 224, 256
+EXACT, DIMENSIONS = 288, 320
 #: Pairs whose dimension is remembered; callers may send ever new values, so later ones are found by their hash alone.
 REMEMBERED = 8_192
 #: Instead of a dimension, for a pair that is not modelled.
@@ -68,8 +68,6 @@ _AMBIENT = {kind: 0.16 * deviation for kind, deviation in _OFFSETS.items()} | {K
 
 #: What is known of the person rather than of their like; in use from the start.
 PERSONAL = (PREFERENCE, HABIT, *LOADED)
-
-_SLOW = (KIND_HARMONIC, KIND_HARMONIC + 1)
 
 #: (family of the context feature, kind of the action feature): weights that share a prior.
 Group = tuple[int, int]
@@ -222,11 +220,10 @@ def spread(contexts: Sequence[Sequence[Feature]], columns: IntArray, values: Arr
 
 
 def crosses(context: int, act: ActKey) -> bool:
-    """Whether this context feature may change what this action feature is worth. Hours differ by what is declared of people in
-    their slow waves alone: dimensions are few."""
-    if context == BIAS or act.kind not in (*_HARMONICS, KIND_WEEKEND):
+    """Whether this context feature may change what this action feature is worth: dimensions are few."""
+    if context == BIAS:
         return True
-    return not is_ambient(context) and act.kind in _SLOW
+    return act.kind != KIND_WEEKEND and not (is_ambient(context) and act.kind in _HARMONICS)
 
 
 @lru_cache(maxsize=16384)
