@@ -117,7 +117,7 @@ def _asked(inputs: Sequence[Inputs], policy_of: PolicyOf) -> list[_Asked | None]
 
 def _look_ahead(policy: Policy, inputs: Sequence[Inputs], preferences: Sequence[tuple[Preference, float]]) -> None:
     """What the other stages will ask along the greedy path, asked for all at once; the policy remembers the answers."""
-    if len(inputs) == 1:
+    if len(inputs) == 1 or not (inputs[0].stages & CHANNEL and inputs[0].stages & TIMING):
         return
     method, greedy = inputs[0].method, [words.greedy for words, _ in preferences]
     logits = [logit for _, logit in preferences]
@@ -136,11 +136,8 @@ def _among_variants(one: Inputs, options: tuple[int, ...], choice: Choice) -> tu
 
 def _outcome(one: Inputs, policy: Policy | None, variant: Preference, logit: float) -> Outcome:
     """Along the greedy path first, since exploration is bounded against it."""
-    where, at_channel = _where(one, variant.greedy, policy, logit)
-    when, at_hour = _when(one, where.greedy, policy)
-    send = _whether(one, policy, logit + at_channel + at_hour)
+    where, when, send, limits = _greedy_path(one, policy, variant, logit)
     sends = send.greedy == _SENT
-    limits = _limits(one.exploration, (send.kept if sends else 1.0, variant.kept, where.kept, when.kept))
     whether = staged(send, limits[0] if sends else one.exploration / 1e6)
     words = staged(variant, limits[1])
     kept = whether.kept * (words.kept * staged(where, limits[2]).kept * staged(when, limits[3]).kept if sends else 1.0)
@@ -169,6 +166,18 @@ def _outcome(one: Inputs, policy: Policy | None, variant: Preference, logit: flo
         confidence=_confidence(variant, sent.variant),
         ranking=_ranking(where),
     )
+
+
+def _greedy_path(
+    one: Inputs, policy: Policy | None, variant: Preference, logit: float
+) -> tuple[Preference, Preference, Preference, tuple[float, ...]]:
+    """Preferences among channels, slots, and whether to send, and how far each stage may explore: send, variant, channel,
+    timing."""
+    where, at_channel = _where(one, variant.greedy, policy, logit)
+    when, at_hour = _when(one, where.greedy, policy)
+    send = _whether(one, policy, logit + at_channel + at_hour)
+    kept = send.kept if send.greedy == _SENT else 1.0
+    return where, when, send, _limits(one.exploration, (kept, variant.kept, where.kept, when.kept))
 
 
 def _whether(one: Inputs, policy: Policy | None, logit: float) -> Preference:
@@ -295,12 +304,8 @@ def path_of(one: Inputs, policy_of: PolicyOf) -> Path | None:
     if found is None:
         return None
     policy, variant, logit = found
-    where, at_channel = _where(one, variant.greedy, policy, logit)
-    when, at_hour = _when(one, where.greedy, policy)
-    send = _whether(one, policy, logit + at_channel + at_hour)
+    where, when, _, limits = _greedy_path(one, policy, variant, logit)
     stages = (variant, where, when)
-    sends = send.kept if send.greedy == _SENT else 1.0
-    limits = _limits(one.exploration, (sends, variant.kept, where.kept, when.kept))
     terms = [(one.channels[i].cost, one.channels[i].reach) for i in where.options]
     return Path(
         Triple(variant.greedy, where.greedy, when.greedy),
