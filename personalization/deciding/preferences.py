@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from math import log
 
+import numpy as np
+
 from personalization.clock import HOUR
 from personalization.deciding.slots import Slots
-from personalization.learning.encoding import evidence
+from personalization.learning.encoding import evidence, evidences
 from personalization.learning.timing import FLAT, appeal, delayed
 from personalization.profile import PersonalizationProfile, fading
 from personalization.recent import Recent
@@ -86,10 +88,9 @@ def hour_evidence(profile: PersonalizationProfile | None, slots: Slots, observe:
 
 def _table(preferred: Iterable[int], engaged: Mapping[int, float], sent: Mapping[int, float], fade: float) -> bytes:
     """Evidence of the 168 local hours of the week, declared and observed added up; the rest of a byte's values is 0."""
-    declared = set(preferred)
-    observed = appeal(FLAT, engaged, delayed(sent, _ANSWERED), fade).values
-    logits = [logit + _DECLARED_HOUR * (hour % 24 in declared) for hour, logit in enumerate(observed)]
-    return bytes([evidence(logit) & 0xFF for logit in logits]).ljust(256, b"\0")
+    observed = np.array(appeal(FLAT, engaged, delayed(sent, _ANSWERED), fade).values)
+    declared = np.isin(np.arange(len(observed)) % 24, list(preferred))
+    return evidences(observed + _DECLARED_HOUR * declared).ljust(256, b"\0")
 
 
 @lru_cache(maxsize=4096)

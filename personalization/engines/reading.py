@@ -17,6 +17,8 @@ Signal = tuple[str, int]
 ONE = int(1 / QUANTUM)
 #: Families of features that surround a decision rather than being declared of it.
 _AMBIENT = frozenset({"language", "daypart", "day", "momentum", "saturation", "fatigue"})
+#: Of these, families that tell how much is engaged with rather than with what.
+_LEVEL = frozenset({"momentum", "saturation", "fatigue"})
 #: A longer text is no category, a longer name no feature.
 _LONGEST_TEXT, _LONGEST_NAME = 64, 128
 
@@ -54,7 +56,8 @@ NOTHING = Reading()
 @lru_cache(maxsize=65536)
 def feature_of(name: str) -> int:
     """The key of the feature of that name."""
-    return feature_key(name, name.partition("=")[0] in _AMBIENT)
+    family = name.partition("=")[0]
+    return feature_key(name, family in _AMBIENT, family in _LEVEL)
 
 
 def reading(signals: Sequence[Signal], silent: tuple[tuple[str, str], ...] = ()) -> Reading:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
+from scipy.linalg.lapack import dpotrf
 
 from personalization.learning.design import (
     REMEMBERED,
@@ -79,6 +80,7 @@ class Beliefs:
 
     def about(self, context: tuple[Feature, ...], acts: tuple[ActKey, ...]) -> Belief:
         """O(m^2 n^2) for n features, remembered."""
+        context = self._telling(context, acts[0])
         key = (context, acts)
         found = self._made.get(key)
         if found is None:
@@ -101,7 +103,15 @@ class Beliefs:
         covariance = wide.reshape(len(x), m, len(x), m).sum(axis=(0, 2))
         at = np.arange(m)
         covariance[at, at] += (x * x) @ np.array([place.variance for place in places]) + _JITTER
-        return Belief(mean, np.linalg.cholesky((covariance + covariance.T) / 2.0))
+        root, failed = dpotrf((covariance + covariance.T) / 2.0, lower=1, clean=1)
+        if failed:
+            raise np.linalg.LinAlgError("The covariance of a belief has no root; the snapshot is damaged.")
+        return Belief(mean, root)
+
+    @staticmethod
+    def _telling(context: tuple[Feature, ...], act: ActKey) -> tuple[Feature, ...]:
+        """The features that are crossed with such an action feature: the same belief for all who differ in others alone."""
+        return tuple([feature for feature in context if crosses(feature[0], act)])
 
     def _place(self, context: int, acts: tuple[ActKey, ...]) -> _Places:
         table = self._places.get(acts)

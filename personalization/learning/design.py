@@ -41,6 +41,7 @@ from personalization.learning.encoding import (
     hour_values,
     is_ambient,
     load_values,
+    tells_level,
 )
 
 Array = npt.NDArray[np.float64]
@@ -219,11 +220,12 @@ def spread(contexts: Sequence[Sequence[Feature]], columns: IntArray, values: Arr
     return np.asarray(flat, np.float64).reshape(len(contexts), width + 1)[:, :width]
 
 
+@lru_cache(maxsize=65536)
 def crosses(context: int, act: ActKey) -> bool:
     """Whether this context feature may change what this action feature is worth: dimensions are few."""
-    if context == BIAS:
+    if context == BIAS or act.kind == KIND_SHARED:
         return True
-    return act.kind != KIND_WEEKEND and not (is_ambient(context) and act.kind in _HARMONICS)
+    return not tells_level(context) and act.kind != KIND_WEEKEND and not (is_ambient(context) and act.kind in _HARMONICS)
 
 
 @lru_cache(maxsize=16384)

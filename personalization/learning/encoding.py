@@ -17,6 +17,9 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 #: One unit of a context feature's value, and of a piece of evidence (in logits).
 QUANTUM, EVIDENCE = 1 / 256, 1 / 32
 #: (key, value in quanta): one active feature.
@@ -24,8 +27,9 @@ Feature = tuple[int, int]
 #: The context feature that is always 1, and the action feature that every action has.
 BIAS, SHARED = 1, 1
 
-#: Bits of a key: whether the feature only surrounds the decision, its family (what stands before "="), its name.
-_AMBIENT, _FAMILY_BITS, _NAME_BITS = 1 << 31, 7, 24
+#: Bits of a key: whether the feature only surrounds the decision, whether it only tells how much is engaged with at all, its
+#: family (what stands before "="), its name.
+_AMBIENT, _LEVEL, _FAMILY_BITS, _NAME_BITS = 1 << 31, 1 << 30, 6, 24
 
 #: Kinds of action features: each has a prior of its own.
 KIND_SHARED, KIND_VARIANT, KIND_CHANNEL, KIND_WEEKEND, KIND_EVIDENCE = 0, 1, 2, 3, 4
@@ -35,13 +39,14 @@ KIND_LOAD = KIND_HARMONIC + HARMONICS
 
 
 @lru_cache(maxsize=65536)
-def feature_key(name: str, ambient: bool = False) -> int:
+def feature_key(name: str, ambient: bool = False, level: bool = False) -> int:
     """A stable 32-bit key of a feature named "family=value" or "family", never BIAS. Same name, same key, in every process.
 
     ambient : it surrounds the decision (language, day part) rather than being declared of it; believed to matter less
+    level   : it tells how much this person engages with now, not with what
     """
     family = _hashed(name.partition("=")[0], _FAMILY_BITS)
-    return max(_AMBIENT * ambient | family << _NAME_BITS | _hashed(name, _NAME_BITS), 2)
+    return max(_AMBIENT * ambient | _LEVEL * level | family << _NAME_BITS | _hashed(name, _NAME_BITS), 2)
 
 
 def family_of(key: int) -> int:
@@ -51,6 +56,10 @@ def family_of(key: int) -> int:
 
 def is_ambient(key: int) -> bool:
     return bool(key & _AMBIENT)
+
+
+def tells_level(key: int) -> bool:
+    return bool(key & _LEVEL)
 
 
 def _hashed(name: str, bits: int) -> int:
@@ -119,6 +128,11 @@ def evidence(logits: float) -> int:
     (32, -127)
     """
     return max(-127, min(127, round(logits / EVIDENCE)))
+
+
+def evidences(logits: npt.NDArray[np.float64]) -> bytes:
+    """`evidence` of each, a signed byte each."""
+    return np.clip(np.rint(logits / EVIDENCE), -127, 127).astype(np.int8).tobytes()
 
 
 def signed(byte: int) -> int:

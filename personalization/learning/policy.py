@@ -59,8 +59,8 @@ _COIN = 0.25
 #: Choices that a policy remembers; from how many on, and up to how many options, they are made together: arrays of more
 #: leave the processor's cache. Standings against guardrails that it remembers.
 _CHOICES_KEPT, _TOGETHER, _WIDEST, _GUARDRAILS_KEPT = 16_384, 4, 8, 16
-#: What is asked about hours, and with them about the context itself.
-_HOUR_SET = (*HOUR_ACTS, HABIT, SHARED_ACT)
+#: What is asked about hours.
+_HOUR_SET = (*HOUR_ACTS, HABIT)
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -122,6 +122,8 @@ class Policy:
             self.index, np.append(mean, 0.0), lower + np.tril(lower, -1).T, self._deviations, self._first_channel
         )
         self._choices: Recent[tuple[object, ...], Choice] = Recent(_CHOICES_KEPT)
+        self._costs: Recent[tuple[object, ...], Array] = Recent(_CHOICES_KEPT)
+        self._bases: Recent[tuple[Feature, ...], float] = Recent(_CHOICES_KEPT)
 
     # -- the three stages --------------------------------------------------------------------------------------------
 
@@ -138,11 +140,10 @@ class Policy:
         """
         shown = shown if self.recovery.gamma else b""
         acts, options = _variant_options(actions)
-        against = self._worth(self._losses(actions) + self._repeats(shown or bytes(len(actions))))
 
         def scored(context: tuple[Feature, ...]) -> tuple[Array, Array]:
             belief = self._beliefs.about(context, acts)
-            return options @ belief.mean - against, options @ belief.root
+            return options @ belief.mean - self._against(actions, shown), options @ belief.root
 
         return self._chosen(method, [(context, actions, shown) for context in contexts], lambda key: scored(key[0]))
 
@@ -190,8 +191,18 @@ class Policy:
 
     def base(self, context: tuple[Feature, ...]) -> float:
         """The logit of a context to which the scores of its variant, channel and hour are added."""
-        mean = self._beliefs.about(context, _HOUR_SET).mean
-        return float(mean[-1]) if self._first_hour is None else float(mean[-1] - np.dot(self._first_hour, mean[:-2]))
+        found = self._bases.get(context)
+        if found is None:
+            found = self._base(context)
+            self._bases.put(context, found)
+        return found
+
+    def _base(self, context: tuple[Feature, ...]) -> float:
+        weight = self._beliefs.weight
+        shared = sum([value * QUANTUM * weight(key, SHARED_ACT) for key, value in context])
+        if self._first_hour is None:
+            return shared
+        return shared - float(np.dot(self._first_hour, self._beliefs.about(context, _HOUR_SET).mean[:-1]))
 
     def tired(self, load: int) -> float:
         """What a load adds to the logit."""
@@ -208,6 +219,14 @@ class Policy:
         """What losses, and what repeats, take off each variant's score, in logits."""
         shown = shown if shown and self.recovery.gamma else bytes(len(actions))
         return tuple(self._worth(self._losses(actions)).tolist()), tuple(self._worth(self._repeats(shown)).tolist())
+
+    def _against(self, actions: tuple[tuple[int, ...], ...], shown: bytes) -> Array:
+        """(k,) the two together; remembered, for it is the same in every context."""
+        found = self._costs.get((actions, shown))
+        if found is None:
+            found = self._worth(self._losses(actions) + self._repeats(shown or bytes(len(actions))))
+            self._costs.put((actions, shown), found)
+        return found
 
     def _losses(self, actions: tuple[tuple[int, ...], ...]) -> Array:
         """(k,) what each variant loses beyond the usual."""
@@ -304,10 +323,10 @@ def _channel_options(preferences: tuple[int, ...]) -> Array:
 
 @lru_cache(maxsize=4096)
 def _hour_options(hours: bytes, habits: bytes) -> Array:
-    """(k, m): values of _HOUR_SET, of which what all share is left out."""
+    """(k, m): values of _HOUR_SET."""
     values = np.array([hour_values(hour) for hour in hours])
     habit = np.frombuffer(habits, np.int8) if habits else np.zeros(len(hours))
-    return np.column_stack([values, EVIDENCE * habit, np.zeros(len(hours))])
+    return np.column_stack([values, EVIDENCE * habit])
 
 
 def encode_policy(
