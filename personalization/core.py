@@ -23,10 +23,10 @@ from personalization.deciding.assembly import CODE, Decided, decide_many, record
 from personalization.deciding.document import document
 from personalization.deciding.entry import first_answer, new_decision, rendered_again, unsealed
 from personalization.deciding.feasible import Question, caps_of, prepare
+from personalization.deciding.paths import PolicyOf
 from personalization.deciding.planning import Plan, Plans
 from personalization.deciding.record import Record, decode_record
 from personalization.deciding.replay import Replay, replay
-from personalization.deciding.stages import PolicyOf
 from personalization.deciding.strategies import Capabilities
 from personalization.errors import Conflict, KeyReused, NotFound, PersonalizationError, StorageUnavailable
 from personalization.messages import PersonalizationRequest, PersonalizationResponse

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from personalization.deciding.feasible import Prepared, Question, caps_of
 from personalization.deciding.forecast import Forecast, forecast, shares_of
 from personalization.deciding.guarding import guarded
+from personalization.deciding.paths import SEND, VARIANT, PolicyOf
 from personalization.deciding.recommending import GUARDRAILS_CROSSED, NO_ENGAGEMENT, chosen
 from personalization.deciding.record import FORMAT, Outcome, Record
-from personalization.deciding.stages import SEND, VARIANT, PolicyOf, draw_many
+from personalization.deciding.stages import draw_many
 from personalization.deciding.strategies import FORECAST, applied, switched
 from personalization.deciding.supposing import explained
 from personalization.errors import MissingVariables, RenderingFailed

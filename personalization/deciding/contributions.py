@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from personalization.deciding.paths import CHANNEL, TIMING, Path, shifts
 from personalization.deciding.record import MILLE, Inputs
-from personalization.deciding.stages import CHANNEL, TIMING, Path
 from personalization.learning.encoding import (
     BIAS,
     EVIDENCE,
@@ -90,10 +90,10 @@ _Stage = tuple[list[Part], float, float]
 
 def _variant(one: Inputs, path: Path, policy: Policy) -> _Stage:
     """A model that does not choose among variants still has the score of the one that goes."""
-    actions, at = tuple(one.candidates[i].actions for i in path.options[0]), path.options[0].index(path.triple.variant)
-    shown = bytes([one.shown[i] for i in path.options[0]]) if one.shown else b""
+    actions, at = tuple(one.candidates[i].actions for i in path.variant.options), path.variant.options.index(path.variant.greedy)
+    shown = bytes([one.shown[i] for i in path.variant.options]) if one.shown else b""
     scores = policy.variants([one.features], actions, one.method, shown)[0].scores
-    name = one.candidates[path.triple.variant].variant_id
+    name = one.candidates[path.variant.greedy].variant_id
     acts = [{ActKey(KIND_VARIANT, key): float(action.count(key)) for key in action} for action in actions]
     parts = [*_crossed("variant", name, policy, one.features, _apart(acts, at))]
     risks, repeats = policy.against(actions, shown)
@@ -106,9 +106,10 @@ def _variant(one: Inputs, path: Path, policy: Policy) -> _Stage:
 def _channel(one: Inputs, path: Path, policy: Policy) -> _Stage:
     if not one.stages & CHANNEL:
         return [], 0.0, 0.0
-    options, at = [one.channels[i] for i in path.options[1]], path.options[1].index(path.triple.channel)
+    options, at = [one.channels[i] for i in path.channel.options], path.channel.options.index(path.channel.greedy)
     keys, liked = tuple([channel_key(option.name) for option in options]), tuple([option.preference for option in options])
-    scores = policy.channels([(one.features, keys, liked, path.shifts)], one.method)[0].scores
+    off = shifts(one, options, policy, path.logit)
+    scores = policy.channels([(one.features, keys, liked, off)], one.method)[0].scores
     name = options[at].name
     acts = [{ActKey(KIND_CHANNEL, key): 1.0} for key in keys]
     parts = [*_crossed("channel", name, policy, one.features, _apart(acts, at))]
@@ -116,14 +117,14 @@ def _channel(one: Inputs, path: Path, policy: Policy) -> _Stage:
     reach = [math.log(max(option.reach, 1) / MILLE) for option in options]
     arrives = reach[at] - _mean(reach)
     parts.append(Part("channel", name, "reach", options[at].reach / MILLE, arrives))
-    parts.append(Part("channel", name, "cost", options[at].cost / MILLE, path.shifts[at] - _mean(path.shifts) - arrives))
+    parts.append(Part("channel", name, "cost", options[at].cost / MILLE, off[at] - _mean(off) - arrives))
     return parts, scores[at], _mean(scores)
 
 
 def _hour(one: Inputs, path: Path, policy: Policy) -> _Stage:
     if not one.stages & TIMING:
         return [], 0.0, 0.0
-    slots, at = path.options[2], path.options[2].index(path.triple.slot)
+    slots, at = path.timing.options, path.timing.options.index(path.timing.greedy)
     hours = bytes([one.hours[k] for k in slots])
     habits = bytes([one.habits[k] for k in slots]) if one.habits else b""
     scores = policy.hours([(one.features, hours, habits)], one.method)[0].scores

@@ -7,10 +7,10 @@ from typing import Any
 
 from personalization.clock import rfc3339, zone
 from personalization.deciding.explanation import explanation, triple_document
+from personalization.deciding.paths import PolicyOf, bits
 from personalization.deciding.recommending import SENTENCES
 from personalization.deciding.record import MILLE, Inputs, Outcome, Record, Triple
 from personalization.deciding.slots import slot_time
-from personalization.deciding.stages import PolicyOf, bits
 from personalization.vocabulary import Action, Suppression
 
 

@@ -13,9 +13,9 @@ from personalization.deciding.assembly import Decided
 from personalization.deciding.document import document, slot_at
 from personalization.deciding.feasible import Question, caps_of, synced
 from personalization.deciding.features import feature_names
+from personalization.deciding.paths import PolicyOf
 from personalization.deciding.planning import Plan
 from personalization.deciding.record import MILLE, Record, encode_record
-from personalization.deciding.stages import PolicyOf
 from personalization.messages import PersonalizationResponse
 from personalization.sent import message_key
 from personalization.storage.base import NewDecision, StoredDecision

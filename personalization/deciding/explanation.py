@@ -6,15 +6,17 @@ with which probability each stage leaves it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from personalization.clock import rfc3339, zone
 from personalization.deciding.contributions import Part, Weighed, weighed
 from personalization.deciding.guarding import guardrail_documents
+from personalization.deciding.paths import Path, PolicyOf, paths
 from personalization.deciding.record import Record, Triple
 from personalization.deciding.slots import slot_time
-from personalization.deciding.stages import Path, PolicyOf, path_of
+from personalization.deciding.stages import kept
 from personalization.deciding.wording import named, summary, supposed, would
 from personalization.errors import NotFound
 from personalization.vocabulary import Action
@@ -28,7 +30,7 @@ def explanation(record: Record, policy_of: PolicyOf, names: Mapping[int, str]) -
     """names: feature key -> name. Without the policy's snapshot there are no contributions and no stages."""
     outcome, inputs = record.outcome, record.inputs
     try:
-        path = path_of(inputs, policy_of)
+        path = paths([inputs], policy_of)[0]
     except NotFound:
         path = None
     found = None if path is None else weighed(inputs, path)
@@ -71,11 +73,11 @@ def _stages(record: Record, path: Path) -> list[dict[str, Any]]:
     """Of the stages after the first the probabilities are those given that something is sent."""
     outcome = record.outcome
     rows = [_sending(record, path)]
-    greedy, chosen = _told(record, path.triple), _told(record, outcome.chosen)
+    greedy, chosen = _told(record, path.greedy), _told(record, outcome.chosen)
     drawn = (outcome.variant, outcome.channel, outcome.timing)
     for at, stage in enumerate(("variant", "channel", "timing")):
-        kept = path.kept[at] if not record.inputs.forced else float(greedy[at] == chosen[at])
-        rows.append(_stage(stage, greedy[at], chosen[at], None if outcome.chosen is None else drawn[at], kept))
+        share = float(greedy[at] == chosen[at]) if record.inputs.forced else kept(path)[at]
+        rows.append(_stage(stage, greedy[at], chosen[at], None if outcome.chosen is None else drawn[at], share))
     return rows
 
 
@@ -85,12 +87,12 @@ def _sending(record: Record, path: Path) -> dict[str, Any]:
     greedy, chosen = (Action.SUPPRESS if triple is None else Action.SEND for triple in (outcome.greedy, outcome.chosen))
     if record.inputs.forced:
         return _stage("send", greedy, chosen, 1.0, float(greedy == chosen))
-    kept = (1.0 - outcome.explored) / (_product(path.kept) if outcome.greedy is not None else 1.0)
-    return _stage("send", greedy, chosen, outcome.send, round(kept, _DIGITS))
+    share = (1.0 - outcome.explored) / (math.prod(kept(path)) if outcome.greedy is not None else 1.0)
+    return _stage("send", greedy, chosen, outcome.send, round(share, _DIGITS))
 
 
-def _stage(stage: str, greedy: Any, chosen: Any, propensity: float | None, kept: float) -> dict[str, Any]:
-    return {"stage": stage, "greedy": greedy, "chosen": chosen, "propensity": propensity, "greedy_probability": kept}
+def _stage(stage: str, greedy: Any, chosen: Any, propensity: float | None, share: float) -> dict[str, Any]:
+    return {"stage": stage, "greedy": greedy, "chosen": chosen, "propensity": propensity, "greedy_probability": share}
 
 
 def _told(record: Record, triple: Triple | None) -> Sequence[Any]:
@@ -98,13 +100,6 @@ def _told(record: Record, triple: Triple | None) -> Sequence[Any]:
         return None, None, None
     found = triple_document(record, triple)
     return found["variant_id"], found["channel"], found["timing"]
-
-
-def _product(values: Iterable[float]) -> float:
-    whole = 1.0
-    for value in values:
-        whole *= value
-    return whole
 
 
 def triple_document(record: Record, triple: Triple) -> dict[str, Any]:

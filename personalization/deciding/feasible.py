@@ -10,12 +10,12 @@ import msgspec
 
 from personalization.clock import DAY, zone
 from personalization.deciding.features import gathered, profile_features
+from personalization.deciding.paths import CHANNEL, SEND, TIMING, VARIANT
 from personalization.deciding.planning import Candidates, Plan
 from personalization.deciding.preferences import channel_evidence, hour_evidence, hours_of_week
 from personalization.deciding.recommending import wishes_of
 from personalization.deciding.record import MILLE, Candidate, ChannelOption, Constraint, Inputs
 from personalization.deciding.slots import Slots, next_open, no_slots, slot_mask, slots_of
-from personalization.deciding.stages import CHANNEL, SEND, TIMING, VARIANT
 from personalization.deciding.strategies import (
     BEHAVIOR,
     CONTEXT,

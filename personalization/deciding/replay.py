@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
+from personalization.deciding.paths import PolicyOf
 from personalization.deciding.record import Record
-from personalization.deciding.stages import PolicyOf, draw_many
+from personalization.deciding.stages import draw_many
 from personalization.errors import NotFound
 
 #: Floats agree when they fall on the same point of this grid.

@@ -12,7 +12,7 @@ from operator import or_
 
 import msgspec
 
-from personalization.deciding.stages import CHANNEL, SEND, TIMING, VARIANT
+from personalization.deciding.paths import CHANNEL, SEND, TIMING, VARIANT
 from personalization.vocabulary import Strategy
 
 #: Stages that a model takes part in, as Inputs keeps them.

@@ -15,8 +15,9 @@ from personalization.clock import HOUR, MINUTE, utc_offset
 from personalization.deciding.contributions import weighed
 from personalization.deciding.feasible import Prepared, Question, prepare
 from personalization.deciding.naming import doing
+from personalization.deciding.paths import PolicyOf, paths
 from personalization.deciding.record import Constraint, Doing, Inputs, Outcome, WhatIf
-from personalization.deciding.stages import PolicyOf, draw_many, path_of
+from personalization.deciding.stages import draw_many
 from personalization.errors import MissingVariables
 from personalization.tenant import QuietHours
 from personalization.vocabulary import Mode
@@ -165,7 +166,7 @@ def _certain(inputs: Inputs, outcome: Outcome, policy_of: PolicyOf) -> Iterator[
 
 def _without_feature(inputs: Inputs, policy_of: PolicyOf) -> Iterator[WhatIf]:
     """Of what is known of the person and the moment, the one that speaks most for or against the greedy triple."""
-    path = path_of(inputs, policy_of)
+    path = paths([inputs], policy_of)[0]
     found = None if path is None else weighed(inputs, path)
     key = next((part.feature for part in found.parts if part.about == "feature"), None) if found is not None else None
     if key is None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from personalization.deciding.features import gathered, moment_features, profile_features
-from personalization.deciding.stages import Preference, staged
+from personalization.deciding.paths import Preference
+from personalization.deciding.stages import staged
 from personalization.lab.datasets import TrialLog, hillstrom
 from personalization.lab.scores import Score
 from personalization.learning.crossfit import cross_fitted, design, folds_of

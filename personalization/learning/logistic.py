@@ -235,11 +235,10 @@ class RewardModel:
         return [Entered(c, self.block, e) for c, e in zip(curvatures.tolist(), expected.tolist(), strict=True)]
 
     def _repeated(self, taken: Sequence[Taken], rewards: Array, weights: Array, expected: Array) -> None:
-        """Count what came of showing a variant again, once that has happened at all."""
+        """Count what came of showing a variant again, once that has happened at all; losses are no matter of novelty."""
         if len(self.recovering) or any(action.shown for action in taken):
             days = np.array([days_ago(action.shown) for action in taken])
-            earned = np.maximum(rewards, 0.0) if self.split() else rewards
-            sums = statistics(days, earned, expected, weights)
+            sums = statistics(days, np.maximum(rewards, 0.0), np.maximum(expected, 0.0), weights)
             self.recovering = self.recovering + sums if len(self.recovering) else sums
 
     def recovery(self) -> Recovery:

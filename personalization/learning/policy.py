@@ -134,20 +134,22 @@ class Policy:
         method: str = PolicyMethod.THOMPSON,
         shown: bytes = b"",
     ) -> list[Choice]:
-        """One choice a context among variants, each given by the keys of its features. One product for all new contexts.
+        """One choice a context among variants, each given by the keys of its features.
 
         shown : how long ago each variant was shown (see encoding.ago), empty where none was
         """
         shown = shown if self.recovery.gamma else b""
-        acts, options = _variant_options(actions)
 
         def scored(context: tuple[Feature, ...]) -> tuple[Array, Array]:
+            acts, options = _variant_options(actions)
             belief = self._beliefs.about(context, acts)
             return options @ belief.mean - self._against(actions, shown), options @ belief.root
 
         return self._chosen(method, [(context, actions, shown) for context in contexts], lambda key: scored(key[0]))
 
     def channels(self, asked: Sequence[ChannelAsk], method: str = PolicyMethod.THOMPSON) -> list[Choice]:
+        """One choice each, among the channels asked about."""
+
         def scored(ask: ChannelAsk) -> tuple[Array, Array]:
             context, keys, preferences, shifts = ask
             belief = self._beliefs.about(context, (*(ActKey(KIND_CHANNEL, own) for own in keys), PREFERENCE))
@@ -157,6 +159,8 @@ class Policy:
         return self._chosen(method, asked, scored)
 
     def hours(self, asked: Sequence[HourAsk], method: str = PolicyMethod.THOMPSON) -> list[Choice]:
+        """One choice each, among the hours asked about."""
+
         def scored(ask: HourAsk) -> tuple[Array, Array]:
             context, hours, habits = ask
             belief = self._beliefs.about(context, _HOUR_SET)

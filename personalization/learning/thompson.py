@@ -180,17 +180,15 @@ def _odds_of_one(values: Sequence[float], spread: npt.NDArray[np.float64], greed
     if all(counts):
         return counts  # type: ignore[no-any-return]
     apart = spread - spread[greedy]
-    variances = (apart * apart).sum(axis=1).tolist()
-    return [
-        count or _kept_of_one(values[greedy] - value, variance)
-        for count, value, variance in zip(counts, values, variances, strict=True)
-    ]
+    kept = _kept_of_one(values[greedy] - np.array(values), (apart * apart).sum(axis=1)).tolist()
+    return [count or own for count, own in zip(counts, kept, strict=True)]
 
 
-def _kept_of_one(lead: float, variance: float) -> float:
-    if variance <= 0.0:
-        return 0.0
-    return min(float(round(math.exp(-0.5 * min(lead * lead / variance, 100.0)) * (0.5 * _WORTH * POINTS))), 0.5 * _WORTH)
+def _kept_of_one(lead: npt.NDArray[np.float64], variance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    certain = variance <= 0.0
+    squared = np.minimum(lead * lead / np.where(certain, 1.0, variance), 100.0)
+    bound = np.where(certain, 0.0, np.exp(-0.5 * squared))
+    return np.asarray(np.minimum(np.rint(bound * (0.5 * _WORTH * POINTS)), 0.5 * _WORTH))
 
 
 def _checked_factor(factor: Array, allowed: Array) -> Any:

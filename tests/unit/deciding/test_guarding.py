@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from personalization.deciding.guarding import guarded
+from personalization.deciding.paths import CHANNEL, VARIANT
 from personalization.deciding.record import Candidate, ChannelOption, Inputs, Outcome
-from personalization.deciding.stages import CHANNEL, GRID, VARIANT, draw_many
+from personalization.deciding.stages import draw_many
 from personalization.learning.credit import CreditLedger
+from personalization.learning.drawing import GRID
 from personalization.learning.earning import OpenDecision
 from personalization.learning.encoding import BIAS, Taken, channel_key, variant_acts
 from personalization.learning.policy import Policy, decode_policy, encode_policy

@@ -20,8 +20,10 @@ import pytest
 from scipy.stats import chi2
 
 from personalization.deciding.feasible import prepare
+from personalization.deciding.paths import CHANNEL, SEND, TIMING, VARIANT
 from personalization.deciding.record import Inputs, Outcome, Triple
-from personalization.deciding.stages import CHANNEL, GRID, SEND, TIMING, VARIANT, draw_many
+from personalization.deciding.stages import draw_many
+from personalization.learning.drawing import GRID
 from personalization.vocabulary import PolicyMethod
 from tests.unit.deciding.people import CONTEXTS, asked, drawn_from, learned, prepared
 

@@ -5,8 +5,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from personalization.deciding.paths import CHANNEL, SEND, TIMING, VARIANT
 from personalization.deciding.record import Candidate, ChannelOption, Inputs, Outcome
-from personalization.deciding.stages import CHANNEL, GRID, SEND, TIMING, VARIANT, draw_many
+from personalization.deciding.stages import draw_many
+from personalization.learning.drawing import GRID
 from personalization.learning.encoding import BIAS, Taken, channel_key, variant_acts
 from personalization.learning.frequency import Losses
 from personalization.learning.logistic import RewardModel

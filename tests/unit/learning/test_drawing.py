@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from personalization.deciding.stages import Preference, staged
+from personalization.deciding.paths import Preference
+from personalization.deciding.stages import staged
 from personalization.errors import ArrayInvalid
 from personalization.learning.drawing import GRID, draw, draw_one, greedy_of, shares
 
