@@ -1,20 +1,20 @@
 """What a posterior says of action features in one context: weights summed over the context's features.
 
-With the weights' mean mu and covariance S, and x the values of the context's features, the belief about the action features
-a, b is normal with
+With the values x of the context's features, the belief about an action feature a has
 
-    mean_a = sum_i x_i mu[i, a],    cov_ab = sum_ij x_i x_j S[(i, a), (j, b)]
+    mean_a = sum_i x_i mu[i, a],    draws_a = sum_i x_i draws[i, a]
 
-Pairs never seen have their prior. Sums are made element by element, so they do not depend on what else is asked.
+mu the posterior means and draws those of learning.ensemble, which hold the covariances. Pairs never seen have their prior.
+All numbers are on grids where such sums are exact, so they do not depend on what else is asked, nor on the machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from threading import Lock
 
-import msgspec
 import numpy as np
-from scipy.linalg.lapack import dpotrf
+import numpy.typing as npt
 
 from personalization.learning.design import (
     REMEMBERED,
@@ -28,121 +28,140 @@ from personalization.learning.design import (
     prior_mean,
 )
 from personalization.learning.encoding import BIAS, HABIT, KIND_VARIANT, PREFERENCE, QUANTUM, ActKey, Feature, cross_key
-from personalization.recent import Recent
+from personalization.learning.ensemble import Draws, alone, unfolded
+from personalization.learning.thompson import POINTS
 
-#: Added to variances, so that a root of nothing stays nothing.
-_JITTER = 1e-6
-#: Beliefs that are remembered, and sets of action features.
-_KEPT, _SETS_KEPT = 8_192, 256
+Single = npt.NDArray[np.float32]
+
+#: Steps of a mean in one unit.
+_STEPS = 2.0**24
+#: Sets of action features that are remembered.
+_SETS_KEPT = 256
 #: Evidence is about the person, whatever the context.
 _PERSONAL = frozenset({PREFERENCE, HABIT})
 
 
-class Belief(msgspec.Struct, frozen=True):
-    """mean : (m,)    root : (m, m) lower root of the covariance"""
-
-    mean: Array
-    root: Array
-
-
-class _Places(msgspec.Struct, frozen=True):
-    """Where a context feature lands under a set of action features. rows : (m,), the last dimension where unseen
-
-    mean, variance : (m,) of the prior where unseen, else 0
-    """
-
-    rows: IntArray
-    mean: Array
-    variance: Array
-
-
 class Beliefs:
-    """Immutable. mean : (d + 1,), the last one 0 for what is unseen     covariance : (d + 1, d + 1)
+    """Immutable. mean : (d,)    draws : (d, POINTS) in steps
 
     known : the channel whose effect is 0 by construction (see learning.design)
     """
 
     def __init__(
-        self,
-        index: Mapping[int, int],
-        mean: Array,
-        covariance: Array,
-        deviations: Mapping[Group, float],
-        known: ActKey | None,
+        self, index: Mapping[int, int], mean: Array, draws: Draws, deviations: Mapping[Group, float], known: ActKey | None
     ) -> None:
-        self._index, self._mean, self._covariance = index, mean, covariance
+        self._index, self._mean, self._draws = index, np.rint(mean * _STEPS) / _STEPS, draws
+        for array in (self._mean, self._draws):
+            array.setflags(write=False)
         self._deviations, self._known = deviations, known
         self._full = len(index) >= REMEMBERED
-        for array in (mean, covariance):
-            array.setflags(write=False)
-        self._places: dict[tuple[ActKey, ...], dict[int, _Places]] = {}
-        self._made: Recent[tuple[object, ...], Belief] = Recent(_KEPT)
+        self._table = _Table(self._mean, draws)
+        self._growing = Lock()
 
-    def about(self, context: tuple[Feature, ...], acts: tuple[ActKey, ...]) -> Belief:
-        """O(m^2 n^2) for n features, remembered."""
-        context = self._telling(context, acts[0])
-        key = (context, acts)
-        found = self._made.get(key)
-        if found is None:
-            found = self._belief(context, acts)
-            self._made.put(key, found)
-        return found
+    def about(self, contexts: Sequence[Sequence[Feature]], acts: tuple[ActKey, ...]) -> tuple[Array, Single]:
+        """mean (n, m) and draws around it (n, m, POINTS) of the action features in each context. O(n m POINTS) a feature."""
+        table, rows, x = self._read(contexts, acts)
+        n, longest, m = rows.shape
+        drawn = np.matmul(x.astype(np.float32)[:, None, :], table.draws[rows].reshape(n, longest, m * POINTS))
+        return np.matmul(x[:, None, :], table.mean[rows])[:, 0], drawn.reshape(n, m, POINTS)
+
+    def mean(self, contexts: Sequence[Sequence[Feature]], acts: tuple[ActKey, ...]) -> Array:
+        """(n, m)"""
+        table, rows, x = self._read(contexts, acts)
+        return np.asarray(np.matmul(x[:, None, :], table.mean[rows])[:, 0])
 
     def weight(self, context: int, act: ActKey) -> float:
         """Mean of one weight."""
         row = self._row(context, act)
         return prior_mean(group_of(context, act)) if row is None else float(self._mean[row])
 
-    def _belief(self, context: Sequence[Feature], acts: tuple[ActKey, ...]) -> Belief:
-        places = [self._place(key, acts) for key, _ in context or ((BIAS, 0),)]
-        x = np.array([quanta for _, quanta in context] or [0]) * QUANTUM
-        rows, m = np.array([place.rows for place in places]), len(acts)
-        mean = x @ (self._mean[rows] + np.array([place.mean for place in places]))
-        flat, weights = rows.ravel(), x.repeat(m)
-        wide = self._covariance[flat[:, None], flat] * weights[:, None] * weights
-        covariance = wide.reshape(len(x), m, len(x), m).sum(axis=(0, 2))
-        at = np.arange(m)
-        covariance[at, at] += (x * x) @ np.array([place.variance for place in places]) + _JITTER
-        root, failed = dpotrf((covariance + covariance.T) / 2.0, lower=1, clean=1)
-        if failed:
-            raise np.linalg.LinAlgError("The covariance of a belief has no root; the snapshot is damaged.")
-        return Belief(mean, root)
+    def _read(self, contexts: Sequence[Sequence[Feature]], acts: tuple[ActKey, ...]) -> tuple[_Table, IntArray, Array]:
+        """Where the weights stand (n, features, m), and the features' values (n, features); shorter contexts end in nothing."""
+        longest = max(1, *map(len, contexts))
+        padded = [[*context, *[_NOTHING] * (longest - len(context))] for context in contexts]
+        keys = {key for context in padded for key, _ in context}
+        table = self._table
+        places = table.sets.get(acts)
+        if places is None or not places.at.keys() >= keys:
+            table, places = self._place(keys, acts)
+        at = places.at
+        rows = places.rows[np.array([[at[key] for key, _ in context] for context in padded])]
+        return table, rows, np.array([[quanta for _, quanta in context] for context in padded]) * QUANTUM
 
-    @staticmethod
-    def _telling(context: tuple[Feature, ...], act: ActKey) -> tuple[Feature, ...]:
-        """The features that are crossed with such an action feature: the same belief for all who differ in others alone."""
-        return tuple([feature for feature in context if crosses(feature[0], act)])
+    def _place(self, keys: Iterable[int], acts: tuple[ActKey, ...]) -> tuple[_Table, _Places]:
+        """Make room for what was not asked about before. A full table begins anew; who reads the old one may go on."""
+        with self._growing:
+            table = self._table
+            if len(table.rows) >= REMEMBERED or len(table.sets) >= _SETS_KEPT:
+                table = self._table = _Table(self._mean, self._draws)
+            places = table.sets.get(acts)
+            if places is None or len(places.at) >= REMEMBERED:
+                places = _Places(len(acts))
+            new = [key for key in keys if key not in places.at]
+            places.add(new, [[self._standing(table, key, act) for act in acts] for key in new])
+            table.sets[acts] = places
+        return table, places
 
-    def _place(self, context: int, acts: tuple[ActKey, ...]) -> _Places:
-        table = self._places.get(acts)
-        if table is None:
-            if len(self._places) >= _SETS_KEPT:
-                self._places.clear()
-            table = self._places.setdefault(acts, {})
-        found = table.get(context)
-        if found is None:
-            if len(table) >= REMEMBERED:
-                table.clear()
-            found = table[context] = self._placed(context, acts)
-        return found
-
-    def _placed(self, context: int, acts: tuple[ActKey, ...]) -> _Places:
-        m = len(acts)
-        rows, mean, variance = np.full(m, len(self._mean) - 1), np.zeros(m), np.zeros(m)
-        for j, act in enumerate(acts):
-            if context != BIAS and act in _PERSONAL:
-                continue
-            row = self._row(context, act)
-            if row is not None:
-                rows[j] = row
-            elif act != self._known and (act.kind == KIND_VARIANT or context == BIAS):
-                group = group_of(context, act)
-                mean[j] = prior_mean(group)
-                variance[j] = (self._deviations.get(group) or prior_deviation(group)) ** 2
-        return _Places(rows, mean, variance)
+    def _standing(self, table: _Table, context: int, act: ActKey) -> int:
+        if not crosses(context, act) or (context != BIAS and act in _PERSONAL):
+            return 0
+        row = self._row(context, act)
+        if row is not None:
+            return row + 1
+        if act == self._known or (act.kind != KIND_VARIANT and context != BIAS):
+            return 0
+        key = cross_key(context, act.key)
+        known = table.rows.get(key)
+        if known is None:
+            group = group_of(context, act)
+            deviation = self._deviations.get(group) or prior_deviation(group)
+            known = table.rows[key] = table.add(prior_mean(group), alone(deviation, key))
+        return known
 
     def _row(self, context: int, act: ActKey) -> int | None:
         """Where a pair stands; None where it was never seen. In a model that remembers no more pairs all stand somewhere."""
         key = cross_key(context, act.key)
         row = self._index.get(key)
         return row if row is not None or not self._full or not crosses(context, act) else min(hashed(key), len(self._mean) - 1)
+
+
+#: Fills up a context: no key of a feature, worth nothing.
+_NOTHING: Feature = (0, 0)
+
+
+class _Places:
+    """Where context features stand under one set of action features. at : feature -> row of rows (features, m)"""
+
+    def __init__(self, width: int) -> None:
+        self.at = {_NOTHING[0]: 0}
+        self.rows = np.zeros((1, width), np.intp)
+
+    def add(self, keys: Sequence[int], rows: Sequence[Sequence[int]]) -> None:
+        """Rows come before who finds them: readers take no lock."""
+        if keys:
+            first = len(self.rows)
+            self.rows = np.vstack([self.rows, rows])
+            self.at.update(zip(keys, range(first, first + len(keys)), strict=True))
+
+
+class _Table:
+    """mean (r,) and draws (r, POINTS): nothing, the weights that were learned, then those never seen that were asked about.
+
+    rows : pair never seen -> its row     sets : action features -> their places
+    """
+
+    def __init__(self, mean: Array, draws: Draws) -> None:
+        self.mean, self.draws = np.append(0.0, mean), np.vstack([np.zeros((1, POINTS), np.float32), unfolded(draws)])
+        self.rows: dict[int, int] = {}
+        self.sets: dict[tuple[ActKey, ...], _Places] = {}
+        self._size = len(self.mean)
+
+    def add(self, mean: float, draws: Draws) -> int:
+        """The row; arrays grow by being replaced, so who has a row finds it in any array read later."""
+        row = self._size
+        if row == len(self.mean):
+            self.mean = np.concatenate([self.mean, np.zeros(row)])
+            self.draws = np.concatenate([self.draws, np.zeros((row, POINTS), np.float32)])
+        self.mean[row], self.draws[row] = mean, unfolded(draws)
+        self._size = row + 1
+        return row

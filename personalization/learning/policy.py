@@ -12,13 +12,14 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from statistics import fmean
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 import numpy as np
 from scipy.special import expit
 
-from personalization.learning.beliefs import Beliefs
+from personalization.learning import ensemble
+from personalization.learning.beliefs import Beliefs, Single
 from personalization.learning.design import Array, Group, told
 from personalization.learning.drawing import Odds
 from personalization.learning.encoding import (
@@ -38,13 +39,14 @@ from personalization.learning.encoding import (
     hour_values,
     load_values,
 )
+from personalization.learning.ensemble import STEPS
 from personalization.learning.frequency import NO_BURDEN, Burden
 from personalization.learning.guardrails import Guardrails, Standing, standings
 from personalization.learning.linucb import confidence_width, upper_bounds
 from personalization.learning.logistic import RewardModel
 from personalization.learning.recovering import Recovery, penalised
 from personalization.learning.squarecb import inverse_gaps, learning_rate
-from personalization.learning.thompson import chances, chances_one
+from personalization.learning.thompson import POINTS, chances_drawn, chances_drawn_one
 from personalization.recent import Recent
 from personalization.vocabulary import PolicyMethod
 
@@ -56,9 +58,9 @@ _DELTA = 0.1
 _RARE = 0.01
 #: Variance of a reward, at most, as a share of its range squared.
 _COIN = 0.25
-#: Choices that a policy remembers; from how many on, and up to how many options, they are made together: arrays of more
-#: leave the processor's cache. Standings against guardrails that it remembers.
-_CHOICES_KEPT, _TOGETHER, _WIDEST, _GUARDRAILS_KEPT = 16_384, 4, 8, 16
+#: Choices that a policy remembers; how many it makes together at most, since arrays of more leave the processor's cache,
+#: and from how many on a kernel for many is faster. Standings against guardrails that it remembers.
+_CHOICES_KEPT, _TOGETHER, _MANY, _GUARDRAILS_KEPT = 16_384, 32, 6, 16
 #: What is asked about hours.
 _HOUR_SET = (*HOUR_ACTS, HABIT)
 
@@ -75,15 +77,17 @@ class Choice(msgspec.Struct, frozen=True):
 ChannelAsk = tuple[tuple[Feature, ...], tuple[int, ...], tuple[int, ...], tuple[float, ...]]
 #: One timing stage: context, local hours of the week, evidence for each in quanta (a signed byte an hour, or empty).
 HourAsk = tuple[tuple[Feature, ...], bytes, bytes]
-#: What a stage compares: what it is remembered by, scores (k,), root (k, m) of their covariance.
-_Scored = tuple[tuple[object, ...], Array, Array]
+_VariantAsk = tuple[tuple[Feature, ...], tuple[tuple[int, ...], ...], bytes]
+_Ask = TypeVar("_Ask", _VariantAsk, ChannelAsk, HourAsk)
+#: What a stage compares: scores (n, k), and their draws (n, k, POINTS) around them.
+_Scored = tuple[Array, Single]
 
 
 class _Body(msgspec.Struct, array_like=True, frozen=True):
     keys: list[int]
     rows: list[int]
     mean: bytes
-    covariance: bytes
+    draws: bytes
     deviations: list[tuple[Group, float]]
     weight: float
     low: float
@@ -114,13 +118,9 @@ class Policy:
         self._first_hour = None if body.first is None else hour_values(body.first[1])
         self.burden, self.recovery, self.by_variant = body.burden, body.recovery, body.by_variant
         self._standings: Recent[Guardrails, dict[int, tuple[Standing, ...]]] = Recent(_GUARDRAILS_KEPT)
-        mean = np.frombuffer(body.mean, np.float32)
-        d = self.dimensions = len(mean)
-        lower = np.zeros((d + 1, d + 1))
-        lower[np.tril_indices(d)] = np.frombuffer(body.covariance, np.float32)
-        self._beliefs = Beliefs(
-            self.index, np.append(mean, 0.0), lower + np.tril(lower, -1).T, self._deviations, self._first_channel
-        )
+        mean, draws = np.frombuffer(body.mean, np.float32), np.frombuffer(body.draws, np.int16).reshape(-1, POINTS)
+        self.dimensions = len(mean)
+        self._beliefs = Beliefs(self.index, mean.astype(np.float64), draws, self._deviations, self._first_channel)
         self._choices: Recent[tuple[object, ...], Choice] = Recent(_CHOICES_KEPT)
         self._costs: Recent[tuple[object, ...], Array] = Recent(_CHOICES_KEPT)
         self._bases: Recent[tuple[Feature, ...], float] = Recent(_CHOICES_KEPT)
@@ -140,49 +140,63 @@ class Policy:
         """
         shown = shown if self.recovery.gamma else b""
 
-        def scored(context: tuple[Feature, ...]) -> tuple[Array, Array]:
+        def scored(asks: Sequence[_VariantAsk]) -> _Scored:
             acts, options = _variant_options(actions)
-            belief = self._beliefs.about(context, acts)
-            return options @ belief.mean - self._against(actions, shown), options @ belief.root
+            mean, drawn = self._beliefs.about([context for context, _, _ in asks], acts)
+            scores = np.matmul(options, mean[:, :, None])[:, :, 0] - self._against(actions, shown)
+            return scores, drawn if len(acts) == len(actions) else np.matmul(options.astype(np.float32), drawn)
 
-        return self._chosen(method, [(context, actions, shown) for context in contexts], lambda key: scored(key[0]))
+        return self._chosen(method, [(context, actions, shown) for context in contexts], lambda _: None, scored)
 
     def channels(self, asked: Sequence[ChannelAsk], method: str = PolicyMethod.THOMPSON) -> list[Choice]:
         """One choice each, among the channels asked about."""
 
-        def scored(ask: ChannelAsk) -> tuple[Array, Array]:
-            context, keys, preferences, shifts = ask
-            belief = self._beliefs.about(context, (*(ActKey(KIND_CHANNEL, own) for own in keys), PREFERENCE))
-            options = _channel_options(preferences)
-            return options @ belief.mean + np.array(shifts), options @ belief.root
+        def scored(asks: Sequence[ChannelAsk]) -> _Scored:
+            acts = (*[ActKey(KIND_CHANNEL, key) for key in asks[0][1]], PREFERENCE)
+            mean, drawn = self._beliefs.about([context for context, *_ in asks], acts)
+            known, shifts = EVIDENCE * np.array([known for _, _, known, _ in asks]), np.array([shifts for *_, shifts in asks])
+            spread = drawn[:, :-1] + known.astype(np.float32)[:, :, None] * drawn[:, -1:]
+            return mean[:, :-1] + known * mean[:, -1:] + shifts, spread
 
-        return self._chosen(method, asked, scored)
+        return self._chosen(method, asked, lambda ask: ask[1], scored)
 
     def hours(self, asked: Sequence[HourAsk], method: str = PolicyMethod.THOMPSON) -> list[Choice]:
         """One choice each, among the hours asked about."""
 
-        def scored(ask: HourAsk) -> tuple[Array, Array]:
-            context, hours, habits = ask
-            belief = self._beliefs.about(context, _HOUR_SET)
-            options = _hour_options(hours, habits)
-            return options @ belief.mean, options @ belief.root
+        def scored(asks: Sequence[HourAsk]) -> _Scored:
+            mean, drawn = self._beliefs.about([context for context, _, _ in asks], _HOUR_SET)
+            values, stepped = _values_of(asks[0][1])
+            scores = np.matmul(values, mean[:, :-1, None])[:, :, 0]
+            spread = np.matmul(stepped, drawn[:, :-1].astype(np.float64)).astype(np.float32)
+            if not asks[0][2]:
+                return scores, spread
+            habits = EVIDENCE * np.array([np.frombuffer(habits, np.int8) for _, _, habits in asks])
+            spread += habits.astype(np.float32)[:, :, None] * drawn[:, -1:]
+            return scores + habits * mean[:, -1:], spread
 
-        return self._chosen(method, asked, scored)
+        return self._chosen(method, asked, lambda ask: (ask[1], not ask[2]), scored)
 
-    def _chosen(self, method: str, asked: Sequence[Any], scored: Callable[[Any], tuple[Array, Array]]) -> list[Choice]:
-        """What is asked for the first time is scored and, where it is alike in shape, chosen from together."""
+    def _chosen(
+        self,
+        method: str,
+        asked: Sequence[_Ask],
+        alike: Callable[[_Ask], object],
+        scored: Callable[[Sequence[_Ask]], _Scored],
+    ) -> list[Choice]:
+        """What is asked for the first time is scored and chosen from together with what is alike."""
         known = [self._choices.get((method, ask)) for ask in asked]
-        new = list(dict.fromkeys([ask for ask, choice in zip(asked, known, strict=True) if choice is None]))
+        new = dict.fromkeys([ask for ask, choice in zip(asked, known, strict=True) if choice is None])
         if not new:
             return known  # type: ignore[return-value]
-        alike: dict[tuple[int, ...], list[_Scored]] = defaultdict(list)
+        groups: dict[object, list[_Ask]] = defaultdict(list)
         for ask in new:
-            scores, root = scored(ask)
-            alike[root.shape].append((ask, np.round(scores, 9), root))
-        made: dict[Any, Choice] = {}
-        for group in alike.values():
-            choices = METHODS[method](self, np.array([s for _, s, _ in group]), np.array([root for _, _, root in group]))
-            made.update(zip([ask for ask, _, _ in group], choices, strict=True))
+            groups[alike(ask)].append(ask)
+        made: dict[_Ask, Choice] = {}
+        for group in groups.values():
+            for start in range(0, len(group), _TOGETHER):
+                asks = group[start : start + _TOGETHER]
+                scores, drawn = scored(asks)
+                made.update(zip(asks, METHODS[method](self, np.round(scores, 9), drawn), strict=True))
         for ask, choice in made.items():
             self._choices.put((method, ask), choice)
         return [choice or made[ask] for ask, choice in zip(asked, known, strict=True)]
@@ -206,7 +220,7 @@ class Policy:
         shared = sum([value * QUANTUM * weight(key, SHARED_ACT) for key, value in context])
         if self._first_hour is None:
             return shared
-        return shared - float(np.dot(self._first_hour, self._beliefs.about(context, _HOUR_SET).mean[:-1]))
+        return shared - float(np.dot(self._first_hour, self._beliefs.mean([context], HOUR_ACTS)[0]))
 
     def tired(self, load: int) -> float:
         """What a load adds to the logit."""
@@ -270,22 +284,23 @@ class Policy:
         return {level: {part: fmean(own) for part, own in parts.items()} for level, parts in found.items()}
 
 
-def _thompson(policy: Policy, scores: Array, roots: Array) -> list[Choice]:
+def _thompson(policy: Policy, scores: Array, drawn: Single) -> list[Choice]:
     """An option as often as it is the best under the posterior."""
-    if len(scores) < _TOGETHER or scores.shape[1] > _WIDEST:
-        return [_choice(*chances_one(own.tolist(), WIDTH * root), own) for own, root in zip(scores, roots, strict=True)]
-    return _choices(chances(scores, WIDTH * roots), scores)
+    leading = scores / WIDTH
+    if len(scores) < _MANY:
+        return [_choice(*chances_drawn_one(*one), own) for *one, own in zip(leading, drawn, scores, strict=True)]
+    return _choices(chances_drawn(leading, drawn), scores)
 
 
-def _squarecb(policy: Policy, scores: Array, roots: Array) -> list[Choice]:
+def _squarecb(policy: Policy, scores: Array, drawn: Single) -> list[Choice]:
     """Inverse gap weighting of the expected rewards, as shares of the reward's range."""
     gamma = learning_rate(policy.weight, scores.shape[1], policy.dimensions, _COIN)
     return _choices(inverse_gaps(expit(scores), gamma), scores)
 
 
-def _linucb(policy: Policy, scores: Array, roots: Array) -> list[Choice]:
+def _linucb(policy: Policy, scores: Array, drawn: Single) -> list[Choice]:
     """The option of the highest upper confidence bound, always."""
-    deviations = np.sqrt((roots * roots).sum(axis=2))
+    deviations = np.sqrt(np.square(drawn, dtype=np.float64).mean(axis=2))
     _, greedy = upper_bounds(scores, deviations, confidence_width(_DELTA))
     return _choices(Odds(np.eye(scores.shape[1])[greedy], greedy), scores)
 
@@ -299,8 +314,8 @@ def _choice(odds: Sequence[float], greedy: int, scores: Array) -> Choice:
     return Choice(greedy, tuple([share / total for share in odds]), tuple(scores.tolist()))
 
 
-#: How a policy chooses: name -> (policy, scores (n, k), roots (n, k, m) of their covariances) to choices (n,).
-METHODS: Mapping[str, Callable[[Policy, Array, Array], list[Choice]]] = {
+#: How a policy chooses: name -> (policy, scores (n, k), their draws (n, k, POINTS)) to choices (n,).
+METHODS: Mapping[str, Callable[[Policy, Array, Single], list[Choice]]] = {
     PolicyMethod.THOMPSON: _thompson,
     PolicyMethod.SQUARECB: _squarecb,
     PolicyMethod.LINUCB: _linucb,
@@ -320,17 +335,10 @@ def _variant_options(actions: tuple[tuple[int, ...], ...]) -> tuple[tuple[ActKey
 
 
 @lru_cache(maxsize=4096)
-def _channel_options(preferences: tuple[int, ...]) -> Array:
-    """(k, k + 1): each channel with its evidence."""
-    return np.column_stack([np.eye(len(preferences)), EVIDENCE * np.array(preferences)])
-
-
-@lru_cache(maxsize=4096)
-def _hour_options(hours: bytes, habits: bytes) -> Array:
-    """(k, m): values of _HOUR_SET."""
+def _values_of(hours: bytes) -> tuple[Array, Array]:
+    """(k, 7): values of HOUR_ACTS, and on a grid where products with draws add up exactly."""
     values = np.array([hour_values(hour) for hour in hours])
-    habit = np.frombuffer(habits, np.int8) if habits else np.zeros(len(hours))
-    return np.column_stack([values, EVIDENCE * habit])
+    return values, np.rint(values * STEPS) / STEPS
 
 
 def encode_policy(
@@ -347,7 +355,7 @@ def encode_policy(
             keys=list(model.design.index),
             rows=list(model.design.index.values()),
             mean=mean.astype(np.float32).tobytes(),
-            covariance=covariance[np.tril_indices(len(mean))].astype(np.float32).tobytes(),
+            draws=ensemble.draws(covariance).tobytes(),
             deviations=sorted(model.deviations.items()),
             weight=model.weight,
             low=low,

@@ -51,13 +51,44 @@ def chances(means: Array, factor: Array, allowed: Array | None = None) -> Odds:
     means, allowed = checked("means", means, allowed)
     factor = _checked_factor(factor, allowed)
     xp = array_namespace(means)
-    greedy, best = lead_of(means, allowed)
-    points = xp.asarray(normal_points(factor.shape[2]).T, dtype=means.dtype, device=device(means))
-    n = means.shape[0]
-    blocks = [slice(start, min(start + _BLOCK, n)) for start in range(0, max(n, 1), _BLOCK)]
-    counts = xp.concat([_counted(means[rows, :], factor[rows, :, :], allowed[rows, :], points) for rows in blocks])
-    floor = xp.where(allowed, _kept(best - means, factor, at(greedy, means.shape[1])), 0.0)
-    return Odds(xp.where(counts > 0.0, counts, floor), greedy)
+    n, k, r = factor.shape
+    points = xp.asarray(normal_points(r).T, dtype=means.dtype, device=device(means))
+    found = []
+    for start in range(0, max(n, 1), _BLOCK):
+        rows = slice(start, min(start + _BLOCK, n))
+        drawn = xp.matmul(xp.reshape(factor[rows, :, :], (-1, r)), points)
+        found.append(_best(means[rows, :], xp.reshape(drawn, (-1, k, POINTS)), allowed[rows, :]))
+    return Odds(xp.concat([one.odds for one in found]), xp.concat([one.greedy for one in found]))
+
+
+def chances_drawn(means: Array, drawn: Array) -> Odds:
+    """The same over draws (n, k, p) of how far the scores are from their means, as learning.ensemble makes them. O(n k p)."""
+    xp = array_namespace(means)
+    return _best(means, drawn, xp.ones(means.shape, dtype=xp.bool, device=device(means)))
+
+
+def chances_drawn_one(means: Sequence[float], drawn: npt.NDArray[np.floating[Any]]) -> tuple[list[float], int]:
+    """`chances_drawn` of one decision, as the batch answers, without its overhead. drawn : (k, p)"""
+    values = np.array(means)
+    samples = drawn + values.astype(drawn.dtype)[:, None]
+    wins = samples == samples.max(axis=0)
+    greedy = int(values.argmax())
+    if int(np.count_nonzero(wins)) == POINTS:
+        counts = (wins.sum(axis=1) * _WORTH).tolist()
+    else:
+        counts = (wins * np.floor(_WORTH / wins.sum(axis=0))).sum(axis=1).tolist()
+    if all(counts):
+        return counts, greedy
+    apart = drawn - drawn[greedy]
+    kept = _kept_of_one(values[greedy] - values, np.add.reduce(apart * apart, axis=1) / POINTS).tolist()
+    return [count or own for count, own in zip(counts, kept, strict=True)], greedy
+
+
+def _kept_of_one(lead: npt.NDArray[np.float64], variance: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    certain = variance <= 0.0
+    squared = np.minimum(lead * lead / np.where(certain, 1.0, variance), 100.0)
+    bound = np.where(certain, 0.0, np.exp(-0.5 * squared))
+    return np.asarray(np.minimum(np.rint(bound * (0.5 * _WORTH * POINTS)), 0.5 * _WORTH))
 
 
 def chances_one(
@@ -77,10 +108,10 @@ def chances_one(
     spread = np.rint((factor if allowed is None else factor[arms]) * FACTOR_STEPS) / FACTOR_STEPS
     if not (np.abs(spread) <= MOST).all():
         raise not_finite("factor")
-    greedy = values.index(max(values))
+    own, greedy = chances_drawn_one(values, spread @ _transposed(spread.shape[1]))
     odds = [0.0] * len(means)
-    for arm, own in zip(arms, _odds_of_one(values, spread, greedy), strict=True):
-        odds[arm] = own
+    for arm, found in zip(arms, own, strict=True):
+        odds[arm] = found
     return odds, arms[greedy]
 
 
@@ -139,56 +170,37 @@ def normal_points(r: int) -> npt.NDArray[np.float64]:
     return points
 
 
-def _counted(means: Array, factor: Array, allowed: Array, points: Array) -> Array:
-    """(n, k) what the points at which an arm is best are worth."""
+def _best(means: Array, drawn: Array, allowed: Array) -> Odds:
+    """What the draws at which an arm is best are worth; an arm that is never best keeps a little."""
     xp = array_namespace(means)
-    n, k, r = factor.shape
+    greedy, best = lead_of(means, allowed)
     reachable = xp.where(allowed, means, -float("inf"))
-    samples = xp.reshape(xp.matmul(xp.reshape(factor, (n * k, r)), points), (n, k, POINTS)) + reachable[:, :, None]
-    wins = samples == xp.max(samples, axis=1, keepdims=True)
-    return xp.where(allowed, _worth(wins, means.dtype), 0.0)
+    samples = drawn + xp.astype(reachable, drawn.dtype)[:, :, None]
+    odds = xp.where(allowed, _worth(samples == xp.max(samples, axis=1, keepdims=True), means.dtype), 0.0)
+    if bool(xp.all(odds > 0.0)):
+        return Odds(odds, greedy)
+    lead = xp.sum(xp.where(at(greedy, means.shape[1])[:, :, None], drawn, 0.0), axis=1, keepdims=True)
+    variance = xp.astype(xp.mean((drawn - lead) * (drawn - lead), axis=-1), means.dtype)
+    return Odds(xp.where(allowed & (odds == 0.0), _kept(best - means, variance), odds), greedy)
 
 
 def _worth(wins: Array, real: Any) -> Array:
-    """(n, k) from which arms are best at which point (n, k, POINTS): arms that tie share it."""
+    """(n, k) from which arms are best in which draw (n, k, p): arms that tie share it."""
     xp = array_namespace(wins)
     counts = xp.count_nonzero(wins, axis=-1)
-    if int(xp.sum(counts)) == wins.shape[0] * POINTS:
+    if int(xp.sum(counts)) == wins.shape[0] * wins.shape[2]:
         return xp.astype(counts, real) * _WORTH
     held = xp.astype(wins, real)
     return xp.sum(held * xp.floor(_WORTH / xp.sum(held, axis=1, keepdims=True)), axis=-1)
 
 
-def _kept(lead: Array, factor: Array, chosen: Array) -> Array:
-    """(n, k) what an arm keeps that no point favours."""
+def _kept(lead: Array, variance: Array) -> Array:
+    """(n, k) what an arm keeps that is best nowhere. variance : of its difference from the greedy one"""
     xp = array_namespace(lead)
-    greedy = xp.sum(xp.where(chosen[:, :, None], factor, 0.0), axis=1, keepdims=True)
-    variance = xp.sum((factor - greedy) * (factor - greedy), axis=-1)
     certain = variance <= 0.0
     squared = lead * lead / xp.where(certain, 1.0, variance)
     bound = xp.where(certain, 0.0, xp.exp(-0.5 * xp.clip(squared, 0.0, 100.0)))
     return xp.clip(xp.round(bound * (0.5 * _WORTH * POINTS)), 0.0, 0.5 * _WORTH)
-
-
-def _odds_of_one(values: Sequence[float], spread: npt.NDArray[np.float64], greedy: int) -> list[float]:
-    samples = spread @ _transposed(spread.shape[1]) + np.array(values)[:, None]
-    wins = samples == samples.max(axis=0)
-    if int(np.count_nonzero(wins)) == POINTS:
-        counts = (wins.sum(axis=1) * _WORTH).tolist()
-    else:
-        counts = (wins * np.floor(_WORTH / wins.sum(axis=0))).sum(axis=1).tolist()
-    if all(counts):
-        return counts  # type: ignore[no-any-return]
-    apart = spread - spread[greedy]
-    kept = _kept_of_one(values[greedy] - np.array(values), (apart * apart).sum(axis=1)).tolist()
-    return [count or own for count, own in zip(counts, kept, strict=True)]
-
-
-def _kept_of_one(lead: npt.NDArray[np.float64], variance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    certain = variance <= 0.0
-    squared = np.minimum(lead * lead / np.where(certain, 1.0, variance), 100.0)
-    bound = np.where(certain, 0.0, np.exp(-0.5 * squared))
-    return np.asarray(np.minimum(np.rint(bound * (0.5 * _WORTH * POINTS)), 0.5 * _WORTH))
 
 
 def _checked_factor(factor: Array, allowed: Array) -> Any:

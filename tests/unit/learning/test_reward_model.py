@@ -122,7 +122,7 @@ def test_defaults_are_shared_by_nobody() -> None:
 
 @pytest.mark.parametrize("policy", [fresh_policy("m"), published(lived())], ids=("fresh", "learned"))
 def test_a_policy_cannot_be_written_to(policy: Policy) -> None:
-    for array in (policy._beliefs._mean, policy._beliefs._covariance):
+    for array in (policy._beliefs._mean, policy._beliefs._draws):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1.0
     with pytest.raises(AttributeError):
