@@ -28,8 +28,7 @@ from personalization.learning.design import (
     prior_mean,
 )
 from personalization.learning.encoding import BIAS, HABIT, KIND_VARIANT, PREFERENCE, QUANTUM, ActKey, Feature, cross_key
-from personalization.learning.ensemble import Draws, alone, unfolded
-from personalization.learning.thompson import POINTS
+from personalization.learning.ensemble import POINTS, Draws, alone, unfolded
 
 Single = npt.NDArray[np.float32]
 

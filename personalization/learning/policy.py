@@ -39,14 +39,14 @@ from personalization.learning.encoding import (
     hour_values,
     load_values,
 )
-from personalization.learning.ensemble import STEPS
+from personalization.learning.ensemble import POINTS, STEPS
 from personalization.learning.frequency import NO_BURDEN, Burden
 from personalization.learning.guardrails import Guardrails, Standing, standings
 from personalization.learning.linucb import confidence_width, upper_bounds
 from personalization.learning.logistic import RewardModel
 from personalization.learning.recovering import Recovery, penalised
 from personalization.learning.squarecb import inverse_gaps, learning_rate
-from personalization.learning.thompson import POINTS, chances_drawn, chances_drawn_one
+from personalization.learning.thompson import chances, chances_one
 from personalization.recent import Recent
 from personalization.vocabulary import PolicyMethod
 
@@ -288,8 +288,8 @@ def _thompson(policy: Policy, scores: Array, drawn: Single) -> list[Choice]:
     """An option as often as it is the best under the posterior."""
     leading = scores / WIDTH
     if len(scores) < _MANY:
-        return [_choice(*chances_drawn_one(*one), own) for *one, own in zip(leading, drawn, scores, strict=True)]
-    return _choices(chances_drawn(leading, drawn), scores)
+        return [_choice(*chances_one(*one), own) for *one, own in zip(leading, drawn, scores, strict=True)]
+    return _choices(chances(leading, drawn), scores)
 
 
 def _squarecb(policy: Policy, scores: Array, drawn: Single) -> list[Choice]:
