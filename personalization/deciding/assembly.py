@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from personalization.deciding.feasible import Prepared, Question, caps_of
+from personalization.deciding.feasible import Prepared
 from personalization.deciding.forecast import Forecast, forecast, shares_of
 from personalization.deciding.guarding import guarded
 from personalization.deciding.paths import SEND, VARIANT, PolicyOf
+from personalization.deciding.question import Question, caps_of
 from personalization.deciding.recommending import GUARDRAILS_CROSSED, NO_ENGAGEMENT, chosen
 from personalization.deciding.record import FORMAT, Outcome, Record
 from personalization.deciding.stages import draw_many
