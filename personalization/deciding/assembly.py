@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -165,7 +164,6 @@ def _took(decided: Decided) -> int:
     return decided.prepared.took | SEND * weighed
 
 
-@lru_cache(maxsize=1024)
 def _told(policy: Policy) -> tuple[Forecast, int]:
-    """What engagement so far says, and the wish for some where there was none. Kept, since a policy never changes."""
+    """What engagement so far says, and the wish for some where there was none."""
     return shares_of(policy.counts), NO_ENGAGEMENT * (policy.counts.keys() <= {"exposed"})

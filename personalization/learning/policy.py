@@ -376,7 +376,7 @@ def decode_policy(body: bytes, snapshot_id: int, model_id: str) -> Policy:
     return Policy(msgspec.msgpack.decode(body, type=_Body), snapshot_id, model_id)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def fresh_policy(model_id: str) -> Policy:
     """What is believed before anything was learned; snapshot_id 0."""
     return decode_policy(encode_policy(RewardModel(), {}), 0, model_id)
