@@ -78,10 +78,12 @@ class Beliefs:
         return prior_mean(group_of(context, act)) if row is None else float(self._mean[row])
 
     def _about(self, contexts: Sequence[Sequence[Feature]], acts: tuple[ActKey, ...]) -> tuple[Array, Single]:
+        """Sums of whole multiples of a draw are exact in float32, others need float64."""
         table, rows, x = self._read(contexts, acts)
         n, longest, m = rows.shape
-        drawn = np.matmul(x.astype(np.float32)[:, None, :], table.draws[rows].reshape(n, longest, m * POINTS))
-        return np.matmul(x[:, None, :], table.mean[rows])[:, 0], drawn.reshape(n, m, POINTS)
+        real = np.float32 if (x == np.rint(x)).all() else np.float64
+        drawn = np.matmul(x.astype(real)[:, None, :], table.draws[rows].reshape(n, longest, m * POINTS).astype(real, copy=False))
+        return np.matmul(x[:, None, :], table.mean[rows])[:, 0], drawn.astype(np.float32, copy=False).reshape(n, m, POINTS)
 
     def _read(self, contexts: Sequence[Sequence[Feature]], acts: tuple[ActKey, ...]) -> tuple[_Table, IntArray, Array]:
         """Where the weights stand (n, features, m), and the features' values (n, features); shorter contexts end in nothing."""

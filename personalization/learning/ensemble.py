@@ -8,7 +8,7 @@ one belief are then made orthogonal, so their covariance is S; weights never see
 others by 1 / sqrt(POINTS), 0.06. Over made-up posteriors of 2 to 64 arms the chance that is furthest off is off by 0.02 on
 average, 0.05 at worst; with independent random draws it would be 0.03 and 0.09.
 
-Draws are whole multiples of 2^-12 below 8, 16 bits each, so that their sums over features are exact in float32.
+Draws are whole multiples of 2^-12 below 8, 16 bits each, so that sums of them are exact.
 """
 
 from __future__ import annotations
