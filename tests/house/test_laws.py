@@ -11,7 +11,7 @@ from pathlib import Path
 
 from personalization import engines
 from personalization.deciding import feasible, openings, paths
-from personalization.learning.policy import METHODS
+from personalization.learning.choosing import METHODS
 from personalization.vocabulary import PolicyMethod, Suppression
 from tests.contracts.test_constraints import CONSTRAINTS
 from tests.contracts.test_engines import ENGINES

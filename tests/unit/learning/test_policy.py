@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from personalization.learning.choosing import WIDTH
 from personalization.learning.encoding import (
     BIAS,
     EVIDENCE,
@@ -15,7 +16,7 @@ from personalization.learning.encoding import (
     variant_acts,
 )
 from personalization.learning.logistic import RewardModel
-from personalization.learning.policy import WIDTH, Policy, decode_policy, encode_policy, fresh_policy
+from personalization.learning.policy import Policy, decode_policy, encode_policy, fresh_policy
 from personalization.vocabulary import PolicyMethod
 
 ARMS = tuple(variant_acts(name, [("tone", tone)]) for name, tone in (("a", "warm"), ("b", "dry"), ("c", "warm")))
