@@ -134,6 +134,58 @@ def email_eu(folder: Path) -> ActLog:
     return _acts("email_eu", [(int(row["u"]), 4 * DAY + int(row["t"]) * SECOND) for row in rows])
 
 
+@dataclass(frozen=True, kw_only=True)
+class OutcomeLog:
+    """Person i has the i-th value of every column of `table`, None where it is missing, and the outcome `outcomes[i]`, 0 or 1."""
+
+    name: str
+    table: Mapping[str, Sequence[float | str | None]]
+    outcomes: Sequence[float]
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    def rows(self, kept: Sequence[int]) -> OutcomeLog:
+        table = {name: [values[i] for i in kept] for name, values in self.table.items()}
+        return OutcomeLog(name=self.name, table=table, outcomes=[self.outcomes[i] for i in kept])
+
+    def distinct(self) -> OutcomeLog:
+        """Of rows alike in everything the first: the same person in teaching and judging folds would be known by heart."""
+        first = {row: i for i, row in reversed(list(enumerate(zip(*self.table.values(), self.outcomes, strict=True))))}
+        return self.rows(sorted(first.values()))
+
+
+def telco(folder: Path) -> OutcomeLog:
+    """IBM's sample of a telephone company's customers; the outcome is having left. Raises DataMissing."""
+    return _outcomes(folder / "telco.csv.gz", "Churn", "Yes", without=("customerID",))
+
+
+def iranian_churn(folder: Path) -> OutcomeLog:
+    """An Iranian telephone company (Jafari-Marandi et al. 2020, CC BY 4.0); the outcome is having left. Raises DataMissing."""
+    return _outcomes(folder / "iranian_churn.csv.gz", "Churn", "1")
+
+
+def bank_marketing(folder: Path) -> OutcomeLog:
+    """Calls of a Portuguese bank in the order of time (Moro, Cortez and Rita 2014, CC BY 4.0); the outcome is a deposit. Without
+    `duration`, which is known only once the call is over. Raises DataMissing."""
+    return _outcomes(folder / "bank_marketing.csv.gz", "y", "yes", without=("duration",))
+
+
+def _outcomes(path: Path, outcome: str, happened: str, without: Sequence[str] = ()) -> OutcomeLog:
+    rows = _rows(path)
+    names = [name for name in rows[0] if name != outcome and name not in without]
+    table = {name: _column([row[name].strip() for row in rows]) for name in names}
+    return OutcomeLog(name=path.name.partition(".")[0], table=table, outcomes=[float(row[outcome] == happened) for row in rows])
+
+
+def _column(cells: Sequence[str]) -> list[float | str | None]:
+    """Numbers where every cell that is not blank is one."""
+    try:
+        return [float(cell) if cell else None for cell in cells]
+    except ValueError:
+        return [cell or None for cell in cells]
+
+
 def _acts(name: str, acts: Iterable[tuple[int, int]]) -> ActLog:
     ordered = sorted((at, person) for person, at in set(acts))
     return ActLog(name=name, people=[person for _, person in ordered], at=[at for at, _ in ordered])

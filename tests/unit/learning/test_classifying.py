@@ -1,0 +1,110 @@
+"""Laws of every classifier, and what is particular of each."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from personalization.errors import ArrayInvalid
+from personalization.learning.calibration import AS_IT_IS, auc, log_loss
+from personalization.learning.classifying import METHODS, Classifier, Fit, classifier
+from personalization.learning.logit import Logit, logit
+from personalization.learning.tables import encoder
+
+FITS = {**METHODS, "chosen": classifier, "chosen of one": partial(classifier, methods={"logit 1": METHODS["logit 1"]})}
+every_model = pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
+
+
+def people(n: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 4))
+    return x, (rng.random(n) < expit(x @ [1.0, -1.0, 0.5, 0.0] - 0.5)).astype(float)
+
+
+@every_model
+def test_the_same_seed_gives_the_same_answer_and_the_input_stays(fit: Fit) -> None:
+    x, y = people(300)
+    kept = x.copy(), y.copy()
+    first, second = (fit(x, y, np.random.default_rng(3)).probabilities(x) for _ in range(2))
+    assert (first == second).all()
+    assert (x == kept[0]).all()
+    assert (y == kept[1]).all()
+
+
+@every_model
+def test_a_packed_model_predicts_to_the_bit_alike(fit: Fit) -> None:
+    x, y = people(300)
+    model = fit(x, y, np.random.default_rng(3))
+    assert (type(model).unpack(model.pack()).probabilities(x) == model.probabilities(x)).all()  # type: ignore[attr-defined]
+
+
+@every_model
+def test_every_model_ranks_better_than_chance_and_stays_in_range(fit: Fit) -> None:
+    for seed in range(3):
+        p = fit(*people(600, seed), np.random.default_rng(seed)).probabilities(people(2_000, 99)[0] * 3.0)
+        assert p.shape == (2_000,)
+        assert ((p >= 0.0) & (p <= 1.0)).all()
+        assert auc(people(2_000, 99)[1], p) > 0.75
+
+
+@every_model
+def test_a_hundred_people_are_enough_for_a_finite_answer(fit: Fit) -> None:
+    x, y = people(100)
+    assert np.isfinite(log_loss(people(500, 2)[1], fit(x, y, np.random.default_rng(1)).probabilities(people(500, 2)[0])))
+
+
+@every_model
+def test_features_and_outcomes_that_are_none_are_refused(fit: Fit) -> None:
+    x, y = people(100)
+    with pytest.raises(ArrayInvalid, match="NaN or an infinity"):
+        fit(np.where(x > 1.0, math.inf, x), y, np.random.default_rng(1))
+    with pytest.raises(ArrayInvalid, match="other than 0 and 1"):
+        fit(x, y + 1.0, np.random.default_rng(1))
+    with pytest.raises(ArrayInvalid, match="shapes"):
+        fit(x, y[:-1], np.random.default_rng(1))
+    with pytest.raises(ArrayInvalid, match="columns that were learned"):
+        fit(x, y, np.random.default_rng(1)).probabilities(x[:, :2])
+
+
+@pytest.mark.parametrize("n", [0, 1, 10])
+def test_one_class_only_and_nobody_at_all_have_finite_wide_answers(n: int) -> None:
+    x = np.zeros((n, 2))
+    found = classifier(x, np.ones(n), np.random.default_rng(1))
+    assert found.calibration == AS_IT_IS
+    assert isinstance(found.model, Logit)
+    low, high = found.model.interval(np.ones((1, 2)))
+    assert high - low > 0.1
+    assert low < found.probabilities(np.ones((1, 2))) < high
+
+
+def test_intervals_narrow_with_people_and_hold_the_truth() -> None:
+    x, truth = people(400, 7)[0], expit(people(400, 7)[0] @ [1.0, -1.0, 0.5, 0.0] - 0.5)
+    few, many = (logit(*people(n, 3)).interval(x) for n in (100, 10_000))
+    assert (few[1] - few[0]).mean() > 4.0 * (many[1] - many[0]).mean()
+    held = [np.mean((low <= truth) & (truth <= high)) for low, high in (logit(*people(500, s)).interval(x) for s in range(20))]
+    assert 0.9 < np.mean(held) < 0.99
+
+
+def test_classes_that_a_line_parts_have_finite_weights() -> None:
+    x = np.linspace(-1.0, 1.0, 50)[:, None] * 1e3
+    assert np.isfinite(logit(x, (x[:, 0] > 0.0).astype(float)).mode).all()
+
+
+def test_a_penalty_that_is_none_is_refused() -> None:
+    with pytest.raises(ArrayInvalid, match="penalty"):
+        logit(*people(10), penalty=0.0)
+
+
+def test_from_a_table_with_gaps_to_a_probability() -> None:
+    rng = np.random.default_rng(1)
+    y = (rng.random(200) < 0.4).astype(float)
+    table = {"days": [None if i % 5 == 0 else 10.0 * v for i, v in enumerate(y)], "flat": [1.0] * 200, "plan": ["a", "b"] * 100}
+    design = encoder(table)
+    found = classifier(design.design(table), y, rng)
+    p = found.probabilities(design.design({"days": [0.0, 10.0, math.inf], "flat": [2.0, 3.0, None], "plan": ["a", "new", None]}))
+    assert p[0] < p[2] < p[1]
+    assert Classifier.unpack(found.pack()).method == found.method
