@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from personalization.lab.datasets import OutcomeLog, bank_marketing, telco
+from personalization.lab.datasets import OutcomeLog, bank_marketing, iranian_churn, telco
 from personalization.lab.scores import Score
 from personalization.learning.calibration import auc, brier, expected_calibration_error
 from personalization.learning.classifying import classifier
@@ -22,6 +22,7 @@ from personalization.learning.evaluation import Array, IntArray
 from personalization.learning.tables import encoder
 
 TELCO, TELCO_FILES = "Telco churn", ("telco.csv.gz",)
+IRANIAN, IRANIAN_FILES = "Iranian churn", ("iranian_churn.csv.gz",)
 BANK, BANK_FILES = "bank response, no duration", ("bank_marketing.csv.gz",)
 
 _FOLDS, _RESAMPLES = 5, 200
@@ -64,6 +65,18 @@ def telco_churn(folder: Path, step: Step) -> list[Score]:
         Asked(metric="5-fold accuracy", measure=accuracy, base_rate=1.0 - rate, peer=0.804),
     ]
     return scores(TELCO, found, asked)
+
+
+def iranian(folder: Path, step: Step) -> list[Score]:
+    """Five folds of the rows that differ. Raises DataMissing."""
+    found = cross_validated(iranian_churn(folder).distinct(), step)
+    rate = float(found.y.mean())
+    asked = [
+        Asked(metric="5-fold accuracy", measure=accuracy, base_rate=1.0 - rate, peer=0.950, must=0.94),
+        Asked(metric="5-fold AUC", measure=auc, base_rate=0.5, peer=0.982, must=0.97),
+        Asked(metric="5-fold ECE, 15 bins of equal mass", measure=expected_calibration_error),
+    ]
+    return scores(IRANIAN, found, asked)
 
 
 def bank_response(folder: Path, step: Step) -> list[Score]:

@@ -35,6 +35,7 @@ TASKS = (
     Task(coverage.TASK, coverage.FILES, coverage.coverage),
     Task(hours.TASK, hours.FILES, hours.send_hour),
     Task(churn.TELCO, churn.TELCO_FILES, churn.telco_churn),
+    Task(churn.IRANIAN, churn.IRANIAN_FILES, churn.iranian),
     Task(churn.BANK, churn.BANK_FILES, churn.bank_response),
 )
 

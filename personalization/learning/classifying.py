@@ -21,6 +21,7 @@ from personalization.learning.calibration import AS_IT_IS, Calibration, calibrat
 from personalization.learning.crossfit import folds_of
 from personalization.learning.evaluation import Array, IntArray
 from personalization.learning.logit import Logit, check, logit
+from personalization.learning.network import Network, network
 
 #: Rows of the rarer class below which nothing is chosen.
 FEWEST = 30
@@ -43,8 +44,10 @@ def _logit(x: Array, y: Array, rng: np.random.Generator, penalty: float) -> Mode
 
 
 #: The first one serves where there is nothing to choose by.
-METHODS: Mapping[str, Fit] = MappingProxyType({"logit 10": partial(_logit, penalty=10.0), "logit 1": partial(_logit, penalty=1.0)})
-_UNPACK: Mapping[str, Callable[[Mapping[str, Any]], Model]] = MappingProxyType({"logit": Logit.unpack})
+METHODS: Mapping[str, Fit] = MappingProxyType(
+    {"logit 10": partial(_logit, penalty=10.0), "logit 1": partial(_logit, penalty=1.0), "network": network}
+)
+_UNPACK: Mapping[str, Callable[[Mapping[str, Any]], Model]] = MappingProxyType({"logit": Logit.unpack, "network": Network.unpack})
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,11 +33,11 @@ class Logit:
 
     def probabilities(self, x: Array) -> Array:
         """(n,). Raises ArrayInvalid where x is not (n, d) and finite."""
-        return np.asarray(expit(with_bias(x, len(self.mode) - 1) @ self.mode), np.float64)
+        return np.asarray(expit(_with_bias(x, len(self.mode) - 1) @ self.mode), np.float64)
 
     def interval(self, x: Array) -> tuple[Array, Array]:
         """(n,), (n,): 95 % interval of each probability, of what the rows do not tell about the weights."""
-        rows = with_bias(x, len(self.mode) - 1)
+        rows = _with_bias(x, len(self.mode) - 1)
         centre, spread = rows @ self.mode, _Z * np.linalg.norm(rows @ self.root.T, axis=1)
         return np.asarray(expit(centre - spread), np.float64), np.asarray(expit(centre + spread), np.float64)
 
@@ -75,10 +75,14 @@ def check(x: Array, y: Array) -> None:
     _check_finite(x)
 
 
-def with_bias(x: Array, d: int) -> Array:
+def check_columns(x: Array, d: int) -> None:
     if x.ndim != 2 or x.shape[1] != d:
         raise ArrayInvalid("x", f"has shape {x.shape}", f"give (n, {d}), the columns that were learned from")
     _check_finite(x)
+
+
+def _with_bias(x: Array, d: int) -> Array:
+    check_columns(x, d)
     return np.concatenate([np.ones((len(x), 1)), x], axis=1)
 
 
@@ -89,7 +93,7 @@ def _check_finite(x: Array) -> None:
 
 def _with_prior_row(x: Array, y: Array) -> tuple[Array, Array]:
     rows = np.concatenate([np.zeros((1, x.shape[1])), x])
-    return with_bias(rows, x.shape[1]), np.concatenate([[0.5], y])
+    return _with_bias(rows, x.shape[1]), np.concatenate([[0.5], y])
 
 
 def _newton(rows: Array, y: Array, held: Array, mode: Array) -> Array:

@@ -8,12 +8,14 @@ import pytest
 
 from personalization.lab.churn import (
     BANK_FILES,
+    IRANIAN_FILES,
     TELCO_FILES,
     Asked,
     Judged,
     bank_response,
     cross_validated,
     in_time,
+    iranian,
     scores,
     telco_churn,
 )
@@ -22,7 +24,7 @@ from personalization.learning.calibration import auc
 from personalization.settings import settings_from
 
 FOLDER = Path(settings_from().data_dir or DEFAULT_FOLDER)
-FILES = (*TELCO_FILES, *BANK_FILES)
+FILES = (*TELCO_FILES, *IRANIAN_FILES, *BANK_FILES)
 with_data = pytest.mark.skipif(
     any(not (FOLDER / name).exists() for name in FILES), reason=f"not all logs are in {FOLDER}; set PERSONALIZATION_DATA"
 )
@@ -66,6 +68,13 @@ def test_who_leaves_telco_is_predicted_as_well_as_asked() -> None:
     found = telco_churn(FOLDER, lambda done, total: seen.append((done, total)))
     assert [score.met for score in found] == [True, True, True, None]
     assert seen[-1] == (5, 5)
+
+
+@with_data
+def test_who_leaves_an_iranian_company_is_predicted_as_well_as_asked() -> None:
+    found = iranian(FOLDER, lambda done, total: None)
+    assert [score.met for score in found] == [True, True, None]
+    assert found[0].base_rate == pytest.approx(0.845, abs=5e-4)
 
 
 @pytest.mark.long

@@ -13,6 +13,7 @@ from personalization.errors import ArrayInvalid
 from personalization.learning.calibration import AS_IT_IS, auc, log_loss
 from personalization.learning.classifying import METHODS, Classifier, Fit, classifier
 from personalization.learning.logit import Logit, logit
+from personalization.learning.network import network
 from personalization.learning.tables import encoder
 
 FITS = {**METHODS, "chosen": classifier, "chosen of one": partial(classifier, methods={"logit 1": METHODS["logit 1"]})}
@@ -108,3 +109,25 @@ def test_from_a_table_with_gaps_to_a_probability() -> None:
     p = found.probabilities(design.design({"days": [0.0, 10.0, math.inf], "flat": [2.0, 3.0, None], "plan": ["a", "new", None]}))
     assert p[0] < p[2] < p[1]
     assert Classifier.unpack(found.pack()).method == found.method
+
+
+def test_a_network_learns_what_no_line_parts_and_is_chosen_for_it() -> None:
+    x = np.random.default_rng(1).normal(size=(1_500, 2))
+    y = (x[:, 0] * x[:, 1] > 0.0).astype(float)
+    found = classifier(x[:1_000], y[:1_000], np.random.default_rng(2))
+    assert found.method == "network"
+    assert auc(y[1_000:], found.probabilities(x[1_000:])) > 0.97
+    assert auc(y[1_000:], logit(x[:1_000], y[:1_000]).probabilities(x[1_000:])) < 0.65
+
+
+def test_a_network_of_noise_stops_near_the_base_rate() -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(600, 10)), (rng.random(600) < 0.2).astype(float)
+    p = network(x, y, rng).probabilities(rng.normal(size=(500, 10)))
+    assert p.mean() == pytest.approx(0.2, abs=0.07)
+    assert p.std() < 0.15
+
+
+def test_a_network_refuses_one_class_only() -> None:
+    with pytest.raises(ArrayInvalid, match=r"one class only.*learning.logit"):
+        network(np.zeros((50, 2)), np.ones(50), np.random.default_rng(1))
