@@ -16,6 +16,8 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ import numpy as np
 from personalization.errors import ArrayInvalid
 from personalization.learning.calibration import auc
 from personalization.learning.crossfit import folds_of
-from personalization.learning.evaluation import Array
+from personalization.learning.evaluation import Array, IntArray
 
 Value = float | str | None
 Table = Mapping[str, Sequence[Value]]
@@ -109,8 +111,11 @@ def leaks(table: Table, outcomes: Array, rng: np.random.Generator, bound: float 
 
     A feature's score is the rate of outcomes among the rows of its value (numbers: of their twentieth; missing is a value of its
     own) in the other half of the table, so that an identifier does not look like a leak. outcomes : (n,) 0 or 1.
+    Raises ArrayInvalid.
     """
-    halves = folds_of(_rows(table), 2, rng)
+    if len(outcomes) < 2 or _rows(table) != len(outcomes) or not np.isin(outcomes, (0.0, 1.0)).all():
+        raise ArrayInvalid("outcomes", "are not 0 or 1, too few, or not as many as rows", "give one outcome a row, at least two")
+    halves = folds_of(len(outcomes), 2, rng)
     found = {name: _alone(_labels(name, values), outcomes, halves) for name, values in table.items()}
     return {name: area for name, area in found.items() if area > bound}
 
@@ -148,7 +153,15 @@ def _rows(table: Table) -> int:
     for name, length in lengths.items():
         if length != rows:
             raise ArrayInvalid(name, f"has {length} rows where others have {rows}", "give one value a person, None for unknown")
+    for name, values in table.items():
+        _check_kinds(name, values)
     return rows
+
+
+def _check_kinds(name: str, values: Sequence[Value]) -> None:
+    if kinds := {type(value) for value in values if not isinstance(value, (Real, np.bool_, str, NoneType))}:
+        found = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise ArrayInvalid(name, f"holds values of type {found}", "give numbers or text, None for unknown; dates as days since")
 
 
 def _missing(value: Value) -> bool:
@@ -180,7 +193,7 @@ def _labels(name: str, values: Sequence[Value]) -> list[str]:
     return [str(label) for label in np.where(np.isnan(x), -1, np.searchsorted(edges, x))]
 
 
-def _alone(labels: Sequence[str], outcomes: Array, halves: Any) -> float:
+def _alone(labels: Sequence[str], outcomes: Array, halves: IntArray) -> float:
     """AUC of the rates of the other half's rows of the same label, shrunk by one row at the overall rate."""
     _, codes = np.unique(np.array(labels), return_inverse=True)
     scores = np.empty(len(outcomes))

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import math
+from datetime import date
 
 import msgspec
 import numpy as np
 import pytest
 
 from personalization.errors import ArrayInvalid
-from personalization.learning.tables import Encoder, encoder, leaks
+from personalization.learning.tables import Encoder, Table, encoder, leaks
 
 TABLE = {"age": [20.0, 30.0, None, 40.0], "plan": ["a", "b", "a", ""], "one": [1.0] * 4, "none": [None] * 4}
 
@@ -48,9 +49,14 @@ def test_a_design_packs_to_plain_data_and_back_and_leaves_its_table_alone() -> N
 
 @pytest.mark.parametrize(
     ("table", "name"),
-    [({"age": [1.0, "x"]}, "age"), ({"plan": ["x", 1.0]}, "plan"), ({"a": [1.0], "b": []}, "b")],
+    [
+        ({"at": [date(2020, 1, 1)]}, "at"),
+        ({"age": [1.0, "x"]}, "age"),
+        ({"plan": ["x", 1.0]}, "plan"),
+        ({"a": [1.0], "b": []}, "b"),
+    ],
 )
-def test_columns_of_a_wrong_type_or_length_are_named(table: dict[str, list[float | str]], name: str) -> None:
+def test_columns_of_a_wrong_type_or_length_are_named(table: Table, name: str) -> None:
     with pytest.raises(ArrayInvalid, match=f"^{name}: "):
         encoder(table)
 
@@ -78,3 +84,9 @@ def test_a_feature_that_knows_the_outcome_is_named_and_honest_ones_and_identifie
         "id": [f"c{i}" for i in range(1_000)],
     }
     assert set(leaks(table, y, np.random.default_rng(2))) == {"told", "left_at"}
+
+
+def test_leaks_are_not_looked_for_without_outcomes() -> None:
+    with pytest.raises(ArrayInvalid, match=r"^outcomes: "):
+        leaks({"x": [1.0, 2.0]}, np.ones(3), np.random.default_rng(1))
+    assert leaks({"x": [1.0, 2.0], "none": [None, None]}, np.ones(2), np.random.default_rng(1)) == {}
