@@ -213,7 +213,7 @@ _INSTANCES: Mapping[str, tuple[Callable[[np.random.Generator, int], tuple[Values
     "heavy-tailed": (_heavy, (PROGRAMMING,)),
     "tight": (_tight, (PROGRAMMING,)),
     "everybody's evening": (_evening, (PROGRAMMING,)),
-    "all equal": (_equal, ()),
+    "all equal": (_equal, ()),  # 4,800 is the optimum, every slot is full; to a linear program it is nothing but ties
     "five segments": (_segments, (PROGRAMMING,)),
     TREE: (_tree, (PROGRAMMING, FLOW)),
     BATCH: (_small, (PROGRAMMING, ANNEALING)),

@@ -52,7 +52,8 @@ def _flow(solver: Any, audience: Audience, users: Whole, cells: Whole, worth: Ar
     arcs(first_group + np.arange(len(together)), np.full(len(together), end), together, np.zeros(len(together)))
     graph.set_nodes_supplies(people, audience.caps)
     graph.set_node_supply(end, -int(audience.caps.sum()))
-    graph.solve()
+    if graph.solve() != graph.OPTIMAL:
+        raise ArrayInvalid("values", f"are of {audience.users:,} people, more than whole costs allow", "ask learning.allocation")
     return np.flatnonzero(graph.flows(sends) > 0)
 
 

@@ -43,7 +43,8 @@ def by_programming(values: Values, limits: Limits, seconds: float = 60.0) -> All
 
 
 class _Program:
-    """Columns are pairs of user and cell, kept as flags (users, cells)."""
+    """Columns are pairs of user and cell, kept as flags (users, cells). HiGHS gets values over the highest: its tolerances, 1e-7,
+    are absolute."""
 
     def __init__(self, audience: Audience) -> None:
         self._audience = audience
@@ -54,14 +55,13 @@ class _Program:
         """Value and prices of the linear program over all columns."""
         columns = self._largest(self._worth - prices.surface().ravel(), int(self._audience.caps.max()) + _FIRST)
         while True:
-            worth = self._worth[columns]
-            solved = linprog(-worth, A_ub=self._rows(columns), b_ub=self._limits, bounds=(0.0, 1.0), method="highs")
-            of_users, others = np.split(-solved.ineqlin.marginals, [self._audience.users])
+            solved = linprog(self._costs(columns), A_ub=self._rows(columns), b_ub=self._limits, bounds=(0.0, 1.0), method="highs")
+            of_users, others = np.split(-solved.ineqlin.marginals * self._audience.unit, [self._audience.users])
             prices = priced(self._audience, np.maximum(others, 0.0))
             costs = self._worth - prices.surface().ravel() - of_users[:, None]
             wanting = np.where(columns, -np.inf, costs) > _EXACT * self._audience.unit
             if not wanting.any():
-                return float(-solved.fun), prices
+                return float(-solved.fun) * self._audience.unit, prices
             columns |= self._largest(np.where(wanting, costs, -np.inf), _MORE)
 
     def whole(self, found: Allocation, least: float, prices: Prices, seconds: float) -> Allocation:
@@ -72,14 +72,14 @@ class _Program:
         for part in (_NEAR, 1.0):
             columns = lost <= part * max(least - best.value, 0.0) * (1.0 + _EXACT)
             solved = self._solved(columns, seconds / 2.0)
-            if solved.x is not None and -solved.fun > best.value:
+            if solved.x is not None and -solved.fun * self._audience.unit > best.value:
                 best = self._placed(columns, solved.x > 0.5, prices)
-            proven = least if solved.mip_dual_bound is None else min(-solved.mip_dual_bound, least)
+            proven = least if solved.mip_dual_bound is None else min(-solved.mip_dual_bound * self._audience.unit, least)
         return Allocation(sends=best.sends, value=best.value, bound=max(proven, best.value), prices=prices)
 
     def _solved(self, columns: Flags, seconds: float) -> Any:
         return milp(
-            -self._worth[columns],
+            self._costs(columns),
             constraints=LinearConstraint(self._rows(columns), ub=self._limits),
             bounds=Bounds(0.0, 1.0),
             integrality=np.ones(int(columns.sum())),
@@ -91,6 +91,9 @@ class _Program:
         placing = Placing(self._audience)
         placing.place(users, cells, self._worth[users, cells])
         return answered(placing, 0.0, prices)
+
+    def _costs(self, columns: Flags) -> Array:
+        return -self._worth[columns] / self._audience.unit
 
     def _largest(self, of: Array, k: int) -> Flags:
         """The k largest of each user, as far as they are finite."""

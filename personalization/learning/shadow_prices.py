@@ -13,7 +13,7 @@ wherever somebody is indifferent, and where values tie nothing else, so it is sm
     T log(1 + sum exp(w / T))                        a user who gets at most one, w = v - price                       (3)
     min over l >= 0 of  k l + T sum log(1 + exp((w - l) / T))         at most k, each cell once                       (4)
 
-O(users * cells) an evaluation, some 60 of them; for k > 1 each costs five times as much. Audiences beyond SAMPLE users have
+O(users * cells) an evaluation, 50 to 160 of them; for k > 1 each costs five times as much. Audiences beyond SAMPLE users have
 their prices learned from an even part of them, with limits cut to scale.
 """
 
@@ -49,7 +49,7 @@ Block = npt.NDArray[np.float32]
 class Prices:
     """In the values' unit, >= 0. channels : (c,) a send by it; cells : (1, s) a send in that slot, or (c, s) by channel too.
 
-    A price is 0 where the limit does not bind, and where nothing may be sent the highest value of anybody.
+    A price is next to 0 where the limit does not bind, and inf where nothing may be sent at all.
     """
 
     channels: tuple[float, ...]
@@ -82,21 +82,25 @@ def net(values: npt.NDArray[Any], prices: Prices) -> Array:
 
 
 def priced(audience: Audience, prices: Array) -> Prices:
-    """Prices (c + capacities,) as one value; what has no room at all costs as much as anybody would give."""
+    """Prices (c + capacities,) as one value; what has no room at all is not for sale."""
     channels, cells = np.split(prices, [audience.channels])
-    channels = np.where(audience.budgets < 1.0, audience.unit, channels)
-    cells = np.where(audience.capacities < 1.0, audience.unit, cells.reshape(audience.capacities.shape))
+    channels = np.where(audience.budgets < 1.0, np.inf, channels)
+    cells = np.where(audience.capacities < 1.0, np.inf, cells.reshape(audience.capacities.shape))
     return Prices(tuple(channels.tolist()), tuple(tuple(row) for row in cells.tolist()))
 
 
 def bound(audience: Audience, prices: Prices) -> float:
     """D(prices) of (2), in float64. O(users * cells)"""
     surface, most = prices.surface().ravel(), int(audience.caps.max(initial=1))
-    total = float(audience.budgets @ np.asarray(prices.channels) + (audience.capacities * np.asarray(prices.cells)).sum())
+    total = _paid(audience.budgets, prices.channels) + _paid(audience.capacities, prices.cells)
     for users in audience.blocks(audience.order):
         gains = np.maximum(audience.read(users) - surface, 0.0)
         total += float(np.where(np.arange(most) < audience.caps[users, None], largest(gains, most), 0.0).sum())
     return total
+
+
+def _paid(limits: Array, prices: Sequence[Any]) -> float:
+    return float(np.multiply(limits, prices, where=limits > 0.0, out=np.zeros(limits.shape)).sum())
 
 
 def of_caps(audience: Audience, nets: Array) -> Array:

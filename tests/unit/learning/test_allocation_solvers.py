@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from personalization.errors import ArrayInvalid, ExtraMissing
+from personalization.learning import flow
 from personalization.learning.allocation import allocate
 from personalization.learning.audience import Limits
 from personalization.learning.flow import by_flow
@@ -44,6 +45,11 @@ def test_programming_finds_what_trying_everything_finds(seed: int) -> None:
     assert by_programming(values, limits).value == pytest.approx(best(values, limits))
 
 
+def test_the_unit_of_the_values_does_not_blur_the_optimum() -> None:
+    values, limits = crossing(100)
+    assert by_programming(values * 1e-9, limits).value == pytest.approx(by_programming(values, limits).value * 1e-9, rel=1e-7)
+
+
 @pytest.mark.parametrize("per_user", [1, 2])
 def test_ours_is_within_its_gap_of_the_optimum(per_user: int) -> None:
     values, limits = crossing()
@@ -66,19 +72,19 @@ def test_more_budget_is_never_worth_less_at_the_optimum() -> None:
 @pytest.mark.parametrize("per_user", [1, 2])
 def test_a_flow_and_a_program_find_the_same_optimum(per_user: int) -> None:
     problem = treelike(per_user=per_user)
-    flow = by_flow(*problem)
-    check(flow, *problem)
-    assert flow.gap < 1e-6
-    assert flow.value == pytest.approx(by_programming(*problem).value, rel=1e-9)
+    found = by_flow(*problem)
+    check(found, *problem)
+    assert found.gap < 1e-6
+    assert found.value == pytest.approx(by_programming(*problem).value, rel=1e-9)
 
 
 @with_optimize
 @pytest.mark.parametrize("limits", [Limits(budgets=[20, 30, 5, 9, 40]), Limits(capacities=[9, 20, 7, 30, 1, 50]), Limits()])
 def test_a_flow_has_budgets_or_slots_alone(limits: Limits) -> None:
     values, _ = crossing()
-    flow = by_flow(values, limits)
-    check(flow, values, limits)
-    assert flow.value == pytest.approx(by_programming(values, limits).value, rel=1e-9)
+    found = by_flow(values, limits)
+    check(found, values, limits)
+    assert found.value == pytest.approx(by_programming(values, limits).value, rel=1e-9)
 
 
 @with_optimize
@@ -94,6 +100,13 @@ def test_a_flow_keeps_every_limit(problem: tuple[np.ndarray, Limits]) -> None:
     values, limits = problem
     tree = limits if np.ndim(limits.capacities) == 2 else replace(limits, budgets=None)
     check(by_flow(values, tree), values, tree)
+
+
+@with_optimize
+def test_an_audience_beyond_whole_costs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow, "_UNITS", float(1 << 61))
+    with pytest.raises(ArrayInvalid, match="more than whole costs allow"):
+        by_flow(*treelike())
 
 
 @with_qubo

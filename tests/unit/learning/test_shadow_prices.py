@@ -37,12 +37,13 @@ def test_prices_leave_as_much_demand_as_there_is_room(per_user: int) -> None:
     assert (demand.sum(axis=1) <= audience.budgets * 1.02).all()
 
 
-def test_a_limit_that_does_not_bind_is_free_and_a_closed_one_costs_as_much_as_anybody_would_give() -> None:
+def test_a_limit_that_does_not_bind_is_free_and_a_closed_one_is_not_for_sale() -> None:
     values, _ = crossing()
     prices = allocate(values, Limits(budgets=[10, 300, 0, np.inf, 300])).prices
     assert prices.channels[0] > 0.1
     assert prices.channels[1] == prices.channels[3] == prices.channels[4] == pytest.approx(0.0, abs=1e-3)
-    assert prices.channels[2] == values[:, [0, 1, 3, 4]].max()
+    assert prices.channels[2] == np.inf
+    assert net(values, prices)[:, 2].max() == -np.inf
 
 
 def test_single_decisions_at_the_prices_come_to_the_optimum_of_the_whole() -> None:
