@@ -4,6 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from personalization import cli
 from personalization.cli import main
 from personalization.errors import ExtraMissing
 from personalization.lab import allocation_bench
@@ -68,3 +69,12 @@ def test_one_command_measures_one_thing(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         main(["bench", "--policies", "--allocation"])
     assert "not allowed with" in capsys.readouterr().err
+
+
+def test_the_command_prints_the_figures(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = ("Allocating", lambda short, progress: measured())
+    monkeypatch.setitem(cli._BENCHES, "allocation", bench)  # type: ignore[index]
+    assert main(["bench", "--allocation", "--short"]) == 0
+    said = capsys.readouterr().out
+    assert "0.1000%" in said
+    assert "must < 2; gap 0.1000%, must < 0.5%: met" in said
