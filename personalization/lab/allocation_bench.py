@@ -2,7 +2,7 @@
 
 CPU time of this process on one thread of BLAS. The gap is the one proven by the answer itself; beside it stand the exact solvers,
 integer programming always, minimum-cost flow where the limits form a tree and the extra `optimize` is there, and for a small batch
-simulated annealing of the QUBO (extra `qubo`).
+simulated annealing of the QUBO (extra `quantum`).
 """
 
 from __future__ import annotations

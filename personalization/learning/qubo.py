@@ -86,4 +86,4 @@ def _extra(module: str) -> Any:
     try:
         return import_module(module)
     except ImportError as missing:
-        raise ExtraMissing(module.partition(".")[0].replace("dwave", "dwave-samplers"), "qubo") from missing
+        raise ExtraMissing(module.partition(".")[0].replace("dwave", "dwave-samplers"), "quantum") from missing

@@ -57,12 +57,14 @@ def test_every_instance_is_solved_by_every_solver_that_fits() -> None:
 
 def test_without_the_extras_the_rest_is_measured_and_the_reason_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(*_: object) -> None:
-        raise ExtraMissing("dimod", "qubo")
+        raise ExtraMissing("dimod", "quantum")
 
     monkeypatch.setitem(allocation_bench._SOLVERS, ANNEALING, absent)  # type: ignore[index]
     found = bench_allocation(short=True, users=100)
     assert set(found.found[BATCH]) == {DUAL, PROGRAMMING}
-    assert found.missing == ("annealed QUBO was not measured: dimod is not installed; pip install 'deep-personalization[qubo]'.",)
+    assert found.missing == (
+        "annealed QUBO was not measured: dimod is not installed; pip install 'deep-personalization[quantum]'.",
+    )
 
 
 def test_one_command_measures_one_thing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from personalization.learning.qubo import MOST, by_annealing
 from tests.unit.learning.allocations import best, check, crossing, problems
 
 with_optimize = pytest.mark.skipif(find_spec("ortools") is None, reason="the extra optimize is not installed")
-with_qubo = pytest.mark.skipif(find_spec("dwave") is None, reason="the extra qubo is not installed")
+with_quantum = pytest.mark.skipif(find_spec("dwave") is None, reason="the extra quantum is not installed")
 
 
 def treelike(n: int = 300, per_user: int = 1) -> tuple[np.ndarray, Limits]:
@@ -109,14 +109,14 @@ def test_an_audience_beyond_whole_costs_is_refused(monkeypatch: pytest.MonkeyPat
         by_flow(*treelike())
 
 
-@with_qubo
+@with_quantum
 @given(problems(users=4, cells=2))
 @settings(max_examples=10, deadline=None)
 def test_what_was_annealed_keeps_every_limit(problem: tuple[np.ndarray, Limits]) -> None:
     check(by_annealing(*problem, seed=1), *problem)
 
 
-@with_qubo
+@with_quantum
 def test_annealing_comes_close_to_the_optimum_of_a_small_batch() -> None:
     values, limits = np.random.default_rng(5).random((12, 3, 4)), Limits(budgets=[2, 3, 4], capacities=[2, 3, 2, 3])
     first, second = by_annealing(values, limits, seed=7), by_annealing(values, limits, seed=7)
@@ -125,13 +125,13 @@ def test_annealing_comes_close_to_the_optimum_of_a_small_batch() -> None:
     assert first.value >= 0.95 * by_programming(values, limits).value
 
 
-@with_qubo
+@with_quantum
 def test_a_batch_too_large_to_anneal_is_refused() -> None:
     with pytest.raises(ArrayInvalid, match=f"batches of at most {MOST:,}"):
         by_annealing(np.ones((400, 2, 2)), Limits(), seed=1)
 
 
-@pytest.mark.parametrize(("module", "extra"), [("ortools", "optimize"), ("dimod", "qubo")])
+@pytest.mark.parametrize(("module", "extra"), [("ortools", "optimize"), ("dimod", "quantum")])
 def test_a_missing_extra_is_named(module: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for loaded in [name for name in sys.modules if name.partition(".")[0] == module]:
         monkeypatch.delitem(sys.modules, loaded)
