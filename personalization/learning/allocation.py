@@ -41,8 +41,8 @@ class Allocation:
 def allocate(values: Values, limits: Limits) -> Allocation:
     """Close to the best allocation, and how close. values : (users, channels, slots). Raises ArrayInvalid.
 
-    Same input, same answer. O(users * cells), 50 to 160 times. Where people are few and alike, whole numbers can cost a few percent;
-    `learning.programming` finds the optimum of some hundred people at once.
+    Same input, same answer. O(users * cells), 50 to 160 times. Where people are few and alike, whole numbers can cost a few
+    percent; `learning.programming` finds the optimum of some hundred people at once.
     """
     audience = Audience(values, limits)
     dual, placing = Dual(audience), Placing(audience)
