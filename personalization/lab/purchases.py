@@ -67,7 +67,9 @@ def purchases(folder: Path, step: Step) -> list[Score]:
     step(1, 4)
     found = judged(log, int(log.days.min()) - 1 + int(_TAUGHT_WEEKS * DAYS_A_WEEK), _JUDGED_WEEKS)
     step(2, 4)
-    scores = [*_parameters(found), *_speed(found.past), *_foresight(TASK, found, _CORRELATION, _AUC)]
+    scores = [*_parameters(found), *_speed(found.past)]
+    step(3, 4)
+    scores += _foresight(TASK, found, _peer_expected(found), _CORRELATION, _AUC)
     step(4, 4)
     return scores
 
@@ -78,7 +80,7 @@ def retail_purchases(folder: Path, step: Step) -> list[Score]:
     step(1, 2)
     first, last = int(log.days.min()), int(log.days.max())
     until = first + int(_TAUGHT_SHARE * (last - first))
-    scores = list(_foresight(RETAIL_TASK, judged(log, until, (last - until) / DAYS_A_WEEK)))
+    scores = _foresight(RETAIL_TASK, judged(log, until, (last - until) / DAYS_A_WEEK))
     step(2, 2)
     return scores
 
@@ -139,6 +141,16 @@ def _peer_fits(past: History) -> dict[str, Callable[[], object]]:
     }
 
 
+def _peer_expected(found: Judged) -> Array | None:
+    """What `lifetimes` expects, where it is installed."""
+    if not find_spec("lifetimes"):
+        return None
+    made = found.past.made
+    peer = import_module("lifetimes").BetaGeoFitter().fit(made.frequency, made.recency, made.age)
+    expected = peer.conditional_expected_number_of_purchases_up_to_time(found.weeks, made.frequency, made.recency, made.age)
+    return np.asarray(expected, np.float64)
+
+
 def _seconds(fit: Callable[[], object]) -> float:
     """Of the quickest round: neither imports nor neighbours count."""
     clock, rounds = SystemClock(), []
@@ -153,46 +165,49 @@ def _seconds(fit: Callable[[], object]) -> float:
 
 
 class _Foresight(NamedTuple):
-    """A figure of how well `forecast` told `truth`."""
+    """A figure of how well `forecast` told `truth` (n,); the same of `plain`, what nothing clever would forecast."""
 
     metric: str
     measure: Callable[[Array, Array], float]
     forecast: Array
     truth: Array
-    base: float | None
+    plain: Array
+    peer: Array | None = None
     must: float | None = None
 
 
-def _foresight(task: str, found: Judged, correlated: float | None = None, ranked: float | None = None) -> Iterator[Score]:
-    before, again = found.past.made.frequency, (found.bought > 0.0).astype(np.float64)
+def _foresight(
+    task: str, found: Judged, peer: Array | None = None, correlated: float | None = None, ranked: float | None = None
+) -> list[Score]:
+    before, bought, expected = found.past.made.frequency, found.bought, found.expected
+    again, alive = (bought > 0.0).astype(np.float64), found.buying.alive(found.past.made)
     value = lifetime_value(found.buying, found.spending, found.past, months=round(found.weeks / WEEKS_A_MONTH), discount=0.0)
-    spent_before = before * found.past.monetary
-    n = f"{len(before):,} customers, {found.weeks:g} weeks"
-    for one in (
-        _Foresight(
-            f"correlation of purchases, {n}",
-            _correlation,
-            found.expected,
-            found.bought,
-            _correlation(before, found.bought),
-            correlated,
-        ),
-        _Foresight(
-            f"AUC of expected purchases, {again.mean():.1%} bought", _auc, found.expected, again, _auc(before, again), ranked
-        ),
-        _Foresight("AUC of P(alive), a warning", _auc, found.buying.alive(found.past.made), again, 0.5),
-        _Foresight("expected over actual purchases", _ratio, found.expected, found.bought, 1.0),
-        _Foresight("correlation of amounts spent", _correlation, value, found.spent, _correlation(spent_before, found.spent)),
-    ):
-        yield _score(task, one)
+    of_purchases = f"correlation of purchases, {len(before):,} customers, {found.weeks:g} weeks"
+    of_buyers = f"AUC of expected purchases, {again.mean():.1%} bought"
+    figures = (
+        _Foresight(of_purchases, _correlation, expected, bought, before, peer, correlated),
+        _Foresight(of_buyers, _auc, expected, again, before, peer, ranked),
+        _Foresight("AUC of P(alive), a warning", _auc, alive, again, before),
+        _Foresight("expected over actual purchases (base rate: as many as before)", _ratio, expected, bought, before),
+        _Foresight("correlation of amounts spent", _correlation, value, found.spent, before * found.past.monetary),
+    )
+    return [_score(task, one) for one in figures]
 
 
 def _score(task: str, one: _Foresight) -> Score:
     rng, n = np.random.default_rng(_SEED), len(one.truth)
     draws = [one.measure(one.forecast[drawn], one.truth[drawn]) for drawn in rng.integers(n, size=(_DRAWS, n))]
     low, high = np.quantile(draws, [0.025, 0.975]).tolist()
-    value = one.measure(one.forecast, one.truth)
-    return Score(task=task, metric=one.metric, value=value, low=low, high=high, base_rate=one.base, must=one.must)
+    return Score(
+        task=task,
+        metric=one.metric,
+        value=one.measure(one.forecast, one.truth),
+        low=low,
+        high=high,
+        peer=None if one.peer is None else one.measure(one.peer, one.truth),
+        base_rate=one.measure(one.plain, one.truth),
+        must=one.must,
+    )
 
 
 def _correlation(forecast: Array, truth: Array) -> float:

@@ -100,16 +100,10 @@ def _likelihood(rows: Array, counts: Array, scales: Array) -> Likelihood:
 
     def likelihood(u: Array) -> tuple[float, Array]:
         logs = u + scales
-        r, alpha, a, b = np.exp(logs)
+        r, alpha = np.exp(logs[:2])
         odds = np.where(again, _log_odds_stopped(logs, made), -np.inf)
-        stopped, log_end = expit(odds), np.log(alpha + age)
-        tail = np.logaddexp(0.0, odds) - (r + x) * log_end
-        gone, left = counts * stopped, counts * (1.0 - stopped)
-        slopes = _slopes(by_x, r, a, b)
-        slopes[0] -= left @ log_end + gone @ np.log(alpha + t_x) - counts.sum() * logs[1]
-        slopes[1] = counts.sum() * r / alpha - (left * (r + x)) @ (1.0 / (alpha + age)) - (gone * (r + x)) @ (1.0 / (alpha + t_x))
-        slopes[2] += gone.sum() / a
-        slopes[3] -= gone[again] @ (1.0 / (b + x[again] - 1.0))
+        tail = np.logaddexp(0.0, odds) - (r + x) * np.log(alpha + age)
+        slopes = _factor_slopes(by_x, logs) + _tail_slopes(made, logs, counts, expit(odds))
         return _factors(by_x, logs) + float(counts @ tail), slopes * np.exp(logs)
 
     return likelihood
@@ -130,11 +124,23 @@ def _factors(by_x: _Counted, logs: Array) -> float:
     return float(by_x.counts @ (g + gammaln(a + b) - gammaln(a + b + x) + gammaln(b + x) - gammaln(b)))
 
 
-def _slopes(by_x: _Counted, r: float, a: float, b: float) -> Array:
-    """(4,) derivatives of log of G B in r, alpha, a, b, but for what depends on alpha."""
-    x, counts = by_x
-    both = psi(a + b) - psi(a + b + x)
-    return np.array([counts @ (psi(r + x) - psi(r)), 0.0, counts @ both, counts @ (both + psi(b + x) - psi(b))])
+def _factor_slopes(by_x: _Counted, logs: Array) -> Array:
+    """(4,) derivatives of `_factors` in r, alpha, a, b."""
+    (r, alpha, a, b), (x, counts) = np.exp(logs), by_x
+    both, n = psi(a + b) - psi(a + b + x), counts.sum()
+    return np.array(
+        [counts @ (psi(r + x) - psi(r)) + n * logs[1], n * r / alpha, counts @ both, counts @ (both + psi(b + x) - psi(b))]
+    )
+
+
+def _tail_slopes(made: Purchases, logs: Array, counts: Array, stopped: Array) -> Array:
+    """(4,) derivatives of the logarithm of (1)'s bracket, summed; stopped (n,): the second summand's share of it."""
+    r, alpha, a, b = np.exp(logs)
+    gone, left, x = counts * stopped, counts * (1.0 - stopped), made.frequency
+    end, last = alpha + made.age, alpha + made.recency
+    waited = left @ np.log(end) + gone @ np.log(last)
+    rate = left @ ((r + x) / end) + gone @ ((r + x) / last)
+    return np.array([-waited, -rate, gone.sum() / a, -(gone @ (1.0 / (b + np.maximum(x, 1.0) - 1.0)))])
 
 
 def _checked(weeks: float | Array) -> Array:
