@@ -61,7 +61,7 @@ LOG_ODDS = Link(lambda value: logit(np.clip(value, 1e-300, 1.0 - 1e-15)), expit)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fitted:
-    """What (2) believes: a value; its arrays are read-only.
+    """What (2) believes: a value; it keeps read-only copies of its arrays.
 
     logs (k,) of the parameters    covariance (k, k) of the logs    log_likelihood : of the data at the mode, prior left out
     """
@@ -74,8 +74,10 @@ class Fitted:
         k = len(self.logs)
         if self.covariance.shape != (k, k) or not (np.isfinite(self.logs).all() and np.isfinite(self.covariance).all()):
             raise ArrayInvalid("logs, covariance", "are not finite arrays of shapes (k,) and (k, k)", "unpack what was packed")
-        for array in (self.logs, self.covariance):
-            array.setflags(write=False)
+        for name in ("logs", "covariance"):
+            kept = np.array(getattr(self, name), np.float64)
+            kept.setflags(write=False)
+            object.__setattr__(self, name, kept)
 
     @property
     def deviations(self) -> Array:
@@ -90,12 +92,12 @@ class Fitted:
 
     def pack(self) -> dict[str, Any]:
         """Arrays and plain data; `unpack` restores it to the bit."""
-        return {"logs": self.logs.copy(), "covariance": self.covariance.copy(), "log_likelihood": self.log_likelihood}
+        return {"logs": self.logs, "covariance": self.covariance, "log_likelihood": self.log_likelihood}
 
     @classmethod
     def unpack(cls, packed: Mapping[str, Any]) -> Self:
         """Raises ArrayInvalid on arrays that do not fit."""
-        logs, covariance = (np.array(packed[name], np.float64) for name in ("logs", "covariance"))
+        logs, covariance = (np.asarray(packed[name], np.float64) for name in ("logs", "covariance"))
         return cls(logs=logs, covariance=covariance, log_likelihood=float(packed["log_likelihood"]))
 
     def _moved(self, by: Array) -> Self:
