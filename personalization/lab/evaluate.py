@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from personalization.lab import coverage, hours, targeting
+from personalization.lab import coverage, hours, purchases, targeting
 from personalization.lab.datasets import DataMissing
 from personalization.lab.pages import Bar, Chart
 from personalization.lab.scores import Score
@@ -34,6 +34,8 @@ TASKS = (
     Task(targeting.TASK, targeting.FILES, targeting.hillstrom_policy),
     Task(coverage.TASK, coverage.FILES, coverage.coverage),
     Task(hours.TASK, hours.FILES, hours.send_hour),
+    Task(purchases.TASK, purchases.FILES, purchases.purchases),
+    Task(purchases.RETAIL_TASK, purchases.RETAIL_FILES, purchases.retail_purchases),
 )
 
 
