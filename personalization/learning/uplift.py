@@ -128,8 +128,8 @@ def effects(trial: Trial, learner: Learner, folds: IntArray) -> Array:
 
 
 def deviations(trial: Trial, learner: Learner, x: Array, rng: np.random.Generator, draws: int = 20) -> Array:
-    """(m,) standard deviations of the uplift of people x : (m, d), learned from people drawn again (Efron 1979; Kuenzel et
-    al. 2019, appendix C). What a penalty holds back shows in no draw: they are of the estimate, not of its bias."""
+    """(m,) standard deviations of the uplift of people x : (m, d), learned from people drawn again (bootstrap, Efron 1979).
+    What a penalty holds back shows in no draw: they are of the estimate, not of its bias."""
     drawn = [learner(trial.rows(_again(trial, rng)))(x) for _ in range(draws)]
     return np.asarray(np.std(drawn, axis=0, ddof=1), np.float64)
 
