@@ -22,9 +22,10 @@ from personalization.deciding.asking import inline, latest_slot, nobody, questio
 from personalization.deciding.assembly import CODE, Decided, decide_many, record_of, settled
 from personalization.deciding.document import document
 from personalization.deciding.entry import first_answer, new_decision, rendered_again, unsealed
-from personalization.deciding.feasible import Question, caps_of, prepare
+from personalization.deciding.feasible import prepare
 from personalization.deciding.paths import PolicyOf
 from personalization.deciding.planning import Plan, Plans
+from personalization.deciding.question import Question, caps_of
 from personalization.deciding.record import Record, decode_record
 from personalization.deciding.replay import Replay, replay
 from personalization.deciding.strategies import Capabilities

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any
 
-from personalization.deciding.feasible import Question
 from personalization.deciding.planning import Plan
+from personalization.deciding.question import Question
 from personalization.deciding.strategies import Capabilities
 from personalization.messages import PersonalizationRequest
 from personalization.profile import Consent, PersonalizationProfile

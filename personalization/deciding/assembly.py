@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from personalization.deciding.feasible import Prepared, Question, caps_of
+from personalization.deciding.feasible import Prepared
 from personalization.deciding.forecast import Forecast, forecast, shares_of
 from personalization.deciding.guarding import guarded
 from personalization.deciding.paths import SEND, VARIANT, PolicyOf
+from personalization.deciding.question import Question, caps_of
 from personalization.deciding.recommending import GUARDRAILS_CROSSED, NO_ENGAGEMENT, chosen
 from personalization.deciding.record import FORMAT, Outcome, Record
 from personalization.deciding.stages import draw_many
@@ -170,7 +170,6 @@ def _took(decided: Decided) -> int:
     return decided.prepared.took | SEND * weighed
 
 
-@lru_cache(maxsize=1024)
 def _told(policy: Policy) -> tuple[Forecast, int]:
-    """What engagement so far says, and the wish for some where there was none. Kept, since a policy never changes."""
+    """What engagement so far says, and the wish for some where there was none."""
     return shares_of(policy.counts), NO_ENGAGEMENT * (policy.counts.keys() <= {"exposed"})

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from personalization.clock import MINUTE, utc_offset, zone
 from personalization.deciding.assembly import Decided
 from personalization.deciding.document import document, slot_at
-from personalization.deciding.feasible import Question, caps_of, synced
 from personalization.deciding.features import feature_names
 from personalization.deciding.paths import PolicyOf
 from personalization.deciding.planning import Plan
+from personalization.deciding.question import Question, caps_of, synced
 from personalization.deciding.record import MILLE, Record, encode_record
 from personalization.messages import PersonalizationResponse
 from personalization.sent import message_key

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from personalization.clock import DAY, zone
 from personalization.deciding.features import gathered, profile_features
+from personalization.deciding.openings import allowed_from, open_channels, slots_for, zone_of
 from personalization.deciding.paths import CHANNEL, SEND, TIMING, VARIANT
-from personalization.deciding.planning import Candidates, Plan
-from personalization.deciding.preferences import channel_evidence, hour_evidence, hours_of_week
+from personalization.deciding.planning import Candidates
+from personalization.deciding.preferences import hour_evidence, hours_of_week
+from personalization.deciding.question import Question, synced
 from personalization.deciding.recommending import wishes_of
 from personalization.deciding.record import MILLE, Candidate, ChannelOption, Constraint, Inputs
-from personalization.deciding.slots import Slots, next_open, no_slots, slot_mask, slots_of
+from personalization.deciding.slots import Slots
 from personalization.deciding.strategies import (
     BEHAVIOR,
     CONTEXT,
@@ -24,52 +25,15 @@ from personalization.deciding.strategies import (
     REACH,
     SYNC,
     TASTE,
-    Capabilities,
     switched,
 )
 from personalization.deciding.terms import Terms, terms_of
-from personalization.engines import behavior, channels, context
-from personalization.engines.channels import Sync, delivery
+from personalization.engines import behavior, context
+from personalization.engines.channels import Sync
 from personalization.errors import MissingVariables
 from personalization.learning.encoding import Feature, ago
-from personalization.messages import PersonalizationRequest
-from personalization.profile import PersonalizationProfile
 from personalization.sent import shown_key
-from personalization.storage.base import Reservation
-from personalization.tenant import DEFAULT_SEND_WINDOW, FrequencyCap, QuietHours, TenantConfig
-from personalization.vocabulary import Category, ConsentDefault, Mode, Suppression
-
-
-class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """One decision to make, with everything it may look at.
-
-    bucket   : the user's stable place in [0, 1) for holdouts, 1 for nobody
-    reserved : the user's cap reservations around the send window
-    values   : what the template may use: {"user": {…}, context keys…}
-    relaxed  : (name, subject) of constraints that are supposed not to hold, to see what would be decided then
-    """
-
-    request: PersonalizationRequest
-    decision_id: str
-    seed: bytes
-    now: int
-    config: TenantConfig
-    level: str
-    capabilities: Capabilities
-    plan: Plan
-    model_id: str
-    snapshot_id: int
-    user_ref: bytes | None = None
-    profile: PersonalizationProfile | None = None
-    bucket: float = 1.0
-    reserved: Sequence[Reservation] = ()
-    values: Mapping[str, Any] = msgspec.field(default_factory=dict)
-    cache_hit: bool = False
-    relaxed: frozenset[tuple[str, str]] = frozenset()
-
-    def supposes(self, name: str, subject: str = "*") -> bool:
-        """Whether that constraint is supposed not to hold."""
-        return bool(self.relaxed) and (name, subject) in self.relaxed
+from personalization.vocabulary import Category, Mode, Suppression
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,11 +55,11 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 def prepare(question: Question) -> Prepared:
     """Raises MissingVariables when no variant has all its variables."""
     found: list[Constraint] = []
-    place = _zone(question)
+    place = zone_of(question)
     sync = synced(question)
-    parts = switched(question.capabilities, question.request.strategies) if _personal(question) else 0
-    slots = _slots(question, place, found)
-    options = _channels(question, place, slots, sync, parts, found)
+    parts = switched(question.capabilities, question.request.strategies) if question.personal else 0
+    slots = slots_for(question, place, found)
+    options = open_channels(question, place, slots, sync, parts, found)
     offered, quality_failed = _candidates(question, options, sync, parts, found)
     refusal, retry_at = _refusal(question, place, slots, offered.fitting, found)
     terms = _terms(question, quality_failed, found)
@@ -157,16 +121,8 @@ def _relieved_at(question: Question) -> int | None:
     return next((at + 7 * DAY for at in recent if at >= week), None)
 
 
-def synced(question: Question) -> Sync:
-    """What the message's earlier sends mean for this one; nothing where level or request leave it out."""
-    request = question.request
-    if request.message_id is None or not switched(question.capabilities, request.strategies) & SYNC:
-        return Sync()
-    return channels.read(question.profile, request, question.now)
-
-
 def _terms(question: Question, quality_failed: bool, found: list[Constraint]) -> Terms:
-    config, personal, held = question.config, _personal(question), _held(question)
+    config, personal, held = question.config, question.personal, question.held
     if held:
         found.append(Constraint("holdout", "*", False))
     if not personal:
@@ -177,20 +133,10 @@ def _terms(question: Question, quality_failed: bool, found: list[Constraint]) ->
         config.learning_mode,
         config.exploration,
         personal=personal,
-        learns=_allows(question, "learning"),
+        learns=question.allows("learning"),
         holdout=held,
         quality_failed=quality_failed,
     )
-
-
-def _personal(question: Question) -> bool:
-    return _allows(question, "personalization") or question.supposes("personalization_consent")
-
-
-def _held(question: Question) -> bool:
-    """Whether the person is kept on the baseline to measure lift."""
-    share = question.config.holdout_no_send + question.config.holdout
-    return question.bucket < share and question.plan.category != Category.TRANSACTIONAL and not question.supposes("holdout")
 
 
 def _features(question: Question, slots: Slots, terms: Terms) -> tuple[tuple[Feature, ...], int]:
@@ -207,148 +153,6 @@ def _features(question: Question, slots: Slots, terms: Terms) -> tuple[tuple[Fea
         read |= engine * bool(reading.features and end < len(features))
         end += len(reading.features)
     return features, read
-
-
-# -- when ------------------------------------------------------------------------------------------------------------
-
-
-def _zone(question: Question) -> ZoneInfo:
-    said = question.profile.timezone if question.profile else None
-    return zone(said or question.config.timezone)
-
-
-def _slots(question: Question, place: ZoneInfo, found: list[Constraint]) -> Slots:
-    request, now = question.request, question.now
-    window = None if question.supposes("send_window") else request.send_window
-    earliest = max(now, window.earliest) if window and window.earliest is not None else now
-    if window and window.latest is not None:
-        latest = window.latest
-    else:
-        latest = earliest + (1 if request.immediate(question.plan.category) else DEFAULT_SEND_WINDOW)
-    if latest <= earliest:
-        found.append(Constraint("send_window", "*", True))
-        return no_slots(earliest)
-    slots = slots_of(place, earliest, latest, _quiet(question))
-    if slots.open.bit_count() < len(slots.hours):
-        retry_at = _quiet_until(question, place, slots) if slots.open else _next_open(question, place, latest)
-        found.append(Constraint("quiet_hours", "*", slots.open == 0, retry_at))
-    return slots
-
-
-def _quiet_until(question: Question, place: ZoneInfo, slots: Slots) -> int | None:
-    """When the first quiet hours in the window end, for whoever asked to be told."""
-    if not question.request.explain:
-        return None
-    first = next(k for k in range(len(slots.hours)) if not slots.open >> k & 1)
-    return _next_open(question, place, slots.at(first))
-
-
-def _quiet(question: Question) -> tuple[QuietHours, ...]:
-    if question.supposes("quiet_hours"):
-        return ()
-    own = question.profile.timing_preferences.quiet_hours if question.profile else None
-    if (own is None and question.config.quiet_hours is None) or question.plan.category == Category.TRANSACTIONAL:
-        return ()
-    return tuple(q for q in (question.config.quiet_hours, own) if q is not None)
-
-
-def _next_open(question: Question, place: ZoneInfo, after: int) -> int | None:
-    return next_open(place, after, _quiet(question))
-
-
-# -- where -----------------------------------------------------------------------------------------------------------
-
-
-def _channels(
-    question: Question, place: ZoneInfo, slots: Slots, sync: Sync, parts: int, found: list[Constraint]
-) -> list[ChannelOption]:
-    """The open channels in listed order, each with its allowed slots."""
-    names, profile = question.plan.channels, question.profile
-    known = channel_evidence(profile, names, question.now, bool(parts & TASTE))
-    marketed = question.plan.category != Category.TRANSACTIONAL
-    refused = marketed and not _allows(question, "marketing")
-    guarded = refused or (profile is not None and _guarded(profile))
-    caps = caps_of(question)
-    if caps and (question.reserved or any(cap.limit <= 0 for cap in caps)):
-        masks = [_uncapped(question, caps, slots, name) for name in names]
-    else:
-        masks = [(slots.open, None)] * len(names)
-    options: list[ChannelOption] = []
-    for name, preference, (mask, capped) in zip(names, known, masks, strict=True):
-        closed = _closed(question, name, refused, marketed) if guarded else ()
-        if closed:
-            found += [Constraint(reason, name, True) for reason in closed]
-            continue
-        if (sync.duplicate or name in sync.used) and not question.supposes(Suppression.DUPLICATE, name):
-            found.append(Constraint(Suppression.DUPLICATE, name, True, _due(question, place, sync, name)))
-            continue
-        if capped:
-            found.append(capped)
-        if mask:
-            cost = round(question.config.channel(name).cost * question.plan.cost_weight * MILLE)
-            arrives = delivery(profile, name, question.now) if parts & REACH else 1.0
-            options.append(ChannelOption(name, preference, slot_mask(mask), cost, round(arrives * MILLE)))
-    return options
-
-
-def _due(question: Question, place: ZoneInfo, sync: Sync, channel: str) -> int | None:
-    """When an unread message may go by this channel; a channel goes twice by no one."""
-    return None if sync.due_at is None or channel in sync.used else _allowed_from(question, place, sync.due_at)
-
-
-def _guarded(profile: PersonalizationProfile) -> bool:
-    """Whether anything was said of single channels."""
-    consent = profile.consent
-    return bool(consent.channels or consent.marketing_channels or profile.reachability)
-
-
-def _closed(question: Question, channel: str, refused: bool, marketed: bool) -> list[Suppression]:
-    """Why this channel may not be used for this person. refused: marketing of any kind"""
-    profile, reasons = question.profile, []
-    if refused or (profile and _withheld(profile, channel, marketed)):
-        reasons.append(Suppression.NO_CONSENT)
-    if profile and profile.reachability.get(channel) is False:
-        reasons.append(Suppression.UNREACHABLE)
-    return [reason for reason in reasons if not question.supposes(reason, channel)] if question.relaxed else reasons
-
-
-def _withheld(profile: PersonalizationProfile, channel: str, marketed: bool) -> bool:
-    consent = profile.consent
-    return consent.channels.get(channel) is False or (marketed and consent.marketing_channels.get(channel) is False)
-
-
-def _allows(question: Question, section: str) -> bool:
-    default = question.config.consent_default is ConsentDefault.GRANTED
-    return question.profile.allows(section, default) if question.profile else default
-
-
-def caps_of(question: Question) -> tuple[FrequencyCap, ...]:
-    """The tenant's caps and the person's own; none for transactional messages, and for one that was counted before."""
-    if question.plan.category == Category.TRANSACTIONAL or synced(question).counted:
-        return ()
-    own = question.profile.frequency_preferences if question.profile else None
-    if own is None or (own.max_per_day is None and own.max_per_week is None):
-        return question.config.frequency_caps
-    wanted = ((own.max_per_day, DAY), (own.max_per_week, 7 * DAY))
-    return (*question.config.frequency_caps, *(FrequencyCap(limit=n, period=p) for n, p in wanted if n is not None))
-
-
-def _uncapped(question: Question, caps: Sequence[FrequencyCap], slots: Slots, channel: str) -> tuple[int, Constraint | None]:
-    """The open slots that every cap admits, and what is to be said of the others."""
-    if question.supposes("frequency_cap", channel):
-        return slots.open, None
-    covering = [cap for cap in caps if cap.covers(channel, question.plan.category)]
-    taken = [[r.slot_at for r in question.reserved if cap.covers(r.channel, r.category)] for cap in covering]
-
-    def admitted(at: int) -> bool:
-        return all(cap.admits(slots_, at) for cap, slots_ in zip(covering, taken, strict=True))
-
-    mask = sum(1 << k for k in range(len(slots.hours)) if slots.open >> k & 1 and admitted(slots.at(k)))
-    if mask == slots.open:
-        return mask, None
-    ends = sorted(at + cap.period for cap, slots_ in zip(covering, taken, strict=True) for at in slots_)
-    retry = next((at for at in ends if at > question.now and admitted(at)), None)
-    return mask, Constraint("frequency_cap", channel, mask == 0, retry)
 
 
 # -- what ------------------------------------------------------------------------------------------------------------
@@ -404,7 +208,7 @@ def _refusal(
     found: list[Constraint],
 ) -> tuple[str | None, int | None]:
     """Why nothing is feasible, and when it may be; (None, None) when something is."""
-    if _held(question) and question.bucket < question.config.holdout_no_send:
+    if question.held and question.bucket < question.config.holdout_no_send:
         return Suppression.HOLDOUT, None
     if candidates:
         return None, None
@@ -420,15 +224,11 @@ def _refusal(
     capped = [c for c in found if c.name == "frequency_cap" and c.binding]
     if len(closed) + len(capped) == len(question.plan.channels):
         retries = [c.retry_at for c in capped if c.retry_at is not None]
-        return Suppression.FREQUENCY_CAPPED, _allowed_from(question, place, min(retries)) if retries else None
+        return Suppression.FREQUENCY_CAPPED, allowed_from(question, place, min(retries)) if retries else None
     return Suppression.INELIGIBLE, None
 
 
 _CLOSING = (Suppression.NO_CONSENT, Suppression.UNREACHABLE, Suppression.DUPLICATE)
-
-
-def _allowed_from(question: Question, place: ZoneInfo, at: int) -> int:
-    return _next_open(question, place, at) or at
 
 
 # -- how -------------------------------------------------------------------------------------------------------------

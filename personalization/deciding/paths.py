@@ -12,9 +12,10 @@ import msgspec
 
 from personalization.deciding.guarding import Actions, admitted, offered
 from personalization.deciding.record import MILLE, ChannelOption, Inputs, Triple
+from personalization.learning.choosing import Choice
 from personalization.learning.encoding import channel_key, signed
 from personalization.learning.guardrails import Guardrails
-from personalization.learning.policy import ChannelAsk, Choice, HourAsk, Policy
+from personalization.learning.policy import ChannelAsk, HourAsk, Policy
 from personalization.vocabulary import Suppression
 
 #: Bits of Inputs.stages.

@@ -64,7 +64,7 @@ class Inputs(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """Everything the draw reads. Nothing else may influence it.
 
     exploration : highest P(joint action differs from the greedy one), in millionths
-    method      : how the policy chooses, see learning.policy
+    method      : how the policy chooses, see learning.choosing
     stages      : bit 0 variant, 1 channel, 2 timing, 3 send: which stages a model takes part in
     shown       : how long ago the person got each candidate (encoding.ago), empty where none was
     load        : the person's sends of the last seven days    relieved_at : when the oldest of them is a week ago

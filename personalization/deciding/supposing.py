@@ -13,9 +13,10 @@ from msgspec.structs import replace
 
 from personalization.clock import HOUR, MINUTE, utc_offset
 from personalization.deciding.contributions import weighed
-from personalization.deciding.feasible import Prepared, Question, prepare
+from personalization.deciding.feasible import Prepared, prepare
 from personalization.deciding.naming import doing
 from personalization.deciding.paths import PolicyOf, paths
+from personalization.deciding.question import Question
 from personalization.deciding.record import Constraint, Doing, Inputs, Outcome, WhatIf
 from personalization.deciding.stages import draw_many
 from personalization.errors import MissingVariables

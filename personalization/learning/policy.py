@@ -1,8 +1,7 @@
-"""What a model published: beliefs about the weights, and how they choose among options.
+"""What a model published: beliefs about the weights, and what they make of the options of each stage.
 
-A belief is normal in the logit (linear Thompson sampling with a logistic link, Chapelle and Li 2011). The parts of an
-action add up there, so each stage has its own distribution whatever the other stages choose: METHODS names the ways to
-make one. Thompson's posterior is drawn in by WIDTH (ibid., section 5: a narrower one loses less in finite time).
+A belief is normal in the logit, and the parts of an action add up there, so each stage has its own distribution whatever
+the other stages choose (learning.choosing).
 """
 
 from __future__ import annotations
@@ -16,12 +15,11 @@ from typing import TypeVar
 
 import msgspec
 import numpy as np
-from scipy.special import expit
 
 from personalization.learning import ensemble
 from personalization.learning.beliefs import Beliefs, Single
+from personalization.learning.choosing import METHODS, Choice
 from personalization.learning.design import Array, Group, told
-from personalization.learning.drawing import Odds
 from personalization.learning.encoding import (
     BIAS,
     EVIDENCE,
@@ -39,40 +37,23 @@ from personalization.learning.encoding import (
     hour_values,
     load_values,
 )
-from personalization.learning.ensemble import STEPS
+from personalization.learning.ensemble import POINTS, STEPS
 from personalization.learning.frequency import NO_BURDEN, Burden
 from personalization.learning.guardrails import Guardrails, Standing, standings
-from personalization.learning.linucb import confidence_width, upper_bounds
 from personalization.learning.logistic import RewardModel
 from personalization.learning.recovering import Recovery, penalised
-from personalization.learning.squarecb import inverse_gaps, learning_rate
-from personalization.learning.thompson import POINTS, chances_drawn, chances_drawn_one
 from personalization.recent import Recent
 from personalization.vocabulary import PolicyMethod
 
-#: What the deviations of Thompson's posterior are multiplied with.
-WIDTH = 0.7
-#: Chance that LinUCB's bounds do not hold.
-_DELTA = 0.1
 #: Rewards are taken as at least this far from none and from certain.
 _RARE = 0.01
-#: Variance of a reward, at most, as a share of its range squared.
-_COIN = 0.25
-#: Choices that a policy remembers; how many it makes together at most, since arrays of more leave the processor's cache,
-#: and from how many on a kernel for many is faster. Standings against guardrails that it remembers.
-_CHOICES_KEPT, _TOGETHER, _MANY, _GUARDRAILS_KEPT = 16_384, 32, 6, 16
+#: Choices that a policy remembers, and that it makes together: arrays of more leave the processor's cache. Standings
+#: against guardrails that it remembers.
+_CHOICES_KEPT, _TOGETHER, _GUARDRAILS_KEPT = 16_384, 32, 16
 #: Decisions not to send before which nothing is said of what happens then.
 _LEAST_UNSENT = 100.0
 #: What is asked about hours.
 _HOUR_SET = (*HOUR_ACTS, HABIT)
-
-
-class Choice(msgspec.Struct, frozen=True):
-    """One stage's options: the greedy one, the share of each under the policy, and their scores in logits."""
-
-    greedy: int
-    shares: tuple[float, ...]
-    scores: tuple[float, ...]
 
 
 #: One channel stage: context, keys of the channels, evidence for each in quanta, what else speaks for each in logits.
@@ -308,44 +289,6 @@ class Policy:
         return {level: {part: fmean(own) for part, own in parts.items()} for level, parts in found.items()}
 
 
-def _thompson(policy: Policy, scores: Array, drawn: Single) -> list[Choice]:
-    """An option as often as it is the best under the posterior."""
-    leading = scores / WIDTH
-    if len(scores) < _MANY:
-        return [_choice(*chances_drawn_one(*one), own) for *one, own in zip(leading, drawn, scores, strict=True)]
-    return _choices(chances_drawn(leading, drawn), scores)
-
-
-def _squarecb(policy: Policy, scores: Array, drawn: Single) -> list[Choice]:
-    """Inverse gap weighting of the expected rewards, as shares of the reward's range."""
-    gamma = learning_rate(policy.weight, scores.shape[1], policy.dimensions, _COIN)
-    return _choices(inverse_gaps(expit(scores), gamma), scores)
-
-
-def _linucb(policy: Policy, scores: Array, drawn: Single) -> list[Choice]:
-    """The option of the highest upper confidence bound, always."""
-    deviations = np.sqrt(np.square(drawn, dtype=np.float64).mean(axis=2))
-    _, greedy = upper_bounds(scores, deviations, confidence_width(_DELTA))
-    return _choices(Odds(np.eye(scores.shape[1])[greedy], greedy), scores)
-
-
-def _choices(found: Odds, scores: Array) -> list[Choice]:
-    return [_choice(*one) for one in zip(found.odds.tolist(), found.greedy.tolist(), scores, strict=True)]
-
-
-def _choice(odds: Sequence[float], greedy: int, scores: Array) -> Choice:
-    total = sum(odds)
-    return Choice(greedy, tuple([share / total for share in odds]), tuple(scores.tolist()))
-
-
-#: How a policy chooses: name -> (policy, scores (n, k), their draws (n, k, POINTS)) to choices (n,).
-METHODS: Mapping[str, Callable[[Policy, Array, Single], list[Choice]]] = {
-    PolicyMethod.THOMPSON: _thompson,
-    PolicyMethod.SQUARECB: _squarecb,
-    PolicyMethod.LINUCB: _linucb,
-}
-
-
 def sigmoid(logit: float) -> float:
     return 1.0 / (1.0 + math.exp(-max(min(logit, 500.0), -500.0)))
 
@@ -402,7 +345,7 @@ def decode_policy(body: bytes, snapshot_id: int, model_id: str) -> Policy:
     return Policy(msgspec.msgpack.decode(body, type=_Body), snapshot_id, model_id)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def fresh_policy(model_id: str) -> Policy:
     """What is believed before anything was learned; snapshot_id 0."""
     return decode_policy(encode_policy(RewardModel(), {}), 0, model_id)

@@ -10,7 +10,8 @@ from personalization.errors import NotFound
 from personalization.learning.policy import Policy, decode_policy, fresh_policy
 from personalization.storage.base import Snapshot, SnapshotStore
 
-_KEPT = 256
+#: Past policies, some megabytes each.
+_KEPT = 64
 
 _loaded = telemetry.SNAPSHOTS.labels("loaded")
 

@@ -1,16 +1,17 @@
-"""What the contract suites share: a store with twin tenants, and rows to fill it with."""
+"""What the contract suites share: a store with twin tenants, a house around it, and rows to fill it with."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
 
 import pytest
 
-from personalization.clock import DAY, HOUR
+from personalization.bootstrap import House, build_house
+from personalization.clock import DAY, HOUR, ManualClock
 from personalization.messages import LogEntry
 from personalization.profile import (
     Consent,
@@ -21,6 +22,7 @@ from personalization.profile import (
     TimingPreferences,
 )
 from personalization.reward import ByValue, OwnReward
+from personalization.settings import DEVELOPMENT, Settings
 from personalization.storage.base import DecisionOutcome, NewDecision, NewEvent, Storage
 from personalization.template import Template, Variant
 from personalization.tenant import FrequencyCap, QuietHours
@@ -49,6 +51,16 @@ def store(storage: Storage) -> Storage:
     for tenant in ("acme", "twin"):
         assert storage.tenants.create(tenant, NOW)
     return storage
+
+
+@pytest.fixture
+def house(storage: Storage, clock: ManualClock) -> Iterator[House]:
+    """A house around it, with twin tenants; nothing follows the log unless told to."""
+    house = build_house(Settings(app_env=DEVELOPMENT), clock, storage)
+    for tenant in ("acme", "twin"):
+        storage.tenants.create(tenant, clock.now())
+    yield house
+    house.orchestrator.close()
 
 
 _numbers = count(1)

@@ -14,8 +14,9 @@ from msgspec.structs import replace
 
 from personalization.clock import DAY, HOUR, MINUTE, instant, utc_offset, zone
 from personalization.deciding.asking import question_of
-from personalization.deciding.feasible import Question, prepare
+from personalization.deciding.feasible import prepare
 from personalization.deciding.planning import plan_of
+from personalization.deciding.question import Question
 from personalization.deciding.record import Inputs, Triple
 from personalization.deciding.slots import slot_time
 from personalization.deciding.stages import draw_many

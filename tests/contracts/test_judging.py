@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,7 @@ from personalization.clock import DAY, SECOND, ManualClock, instant
 from personalization.errors import SupportThin
 from personalization.messages import EngagementEvent, PersonalizationRequest
 from personalization.operations.judging import Judgement, judge
-from personalization.settings import DEVELOPMENT, Settings, settings_from
-from personalization.storage.base import Storage
+from personalization.settings import DEVELOPMENT, settings_from
 from personalization.vocabulary import EventType
 
 NOW = instant("2026-11-23T10:00:00Z")
@@ -34,14 +33,6 @@ TEMPLATE = {
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock(NOW)
-
-
-@pytest.fixture
-def house(storage: Storage, clock: ManualClock) -> Iterator[House]:
-    house = build_house(Settings(app_env=DEVELOPMENT), clock, storage)
-    storage.tenants.create("acme", clock.now())
-    yield house
-    house.orchestrator.close()
 
 
 def lived(house: House, clock: ManualClock, rounds: int = 30, pause: int = SECOND // 100, **config: object) -> None:

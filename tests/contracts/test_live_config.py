@@ -18,6 +18,7 @@ from personalization.settings import DEVELOPMENT, Settings
 from personalization.storage.sql.open import open_sql_storage
 from personalization.vocabulary import EventType
 from tests.conftest import MASTER_KEYS
+from tests.following import follow
 
 Document = dict[str, Any]
 OFFER = {
@@ -128,11 +129,6 @@ def test_a_clock_set_back_a_day_keeps_nobody_waiting(house: House, service: Pers
 
 
 # -- exploration -----------------------------------------------------------------------------------------------------
-
-
-def follow(house: House) -> None:
-    while house.followers.step():
-        pass
 
 
 def learn(house: House, service: PersonalizationService, clock: ManualClock, n: int = 40) -> None:

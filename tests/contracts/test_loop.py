@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -18,6 +17,7 @@ from personalization.settings import DEVELOPMENT, Settings
 from personalization.storage.base import Storage
 from personalization.template import Variant
 from personalization.vocabulary import EventType, PersonalizationTrigger
+from tests.following import follow
 
 NOW = instant("2026-11-23T10:00:00Z")
 OFFER = {
@@ -35,29 +35,10 @@ OFFER = {
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(NOW)
-
-
-@pytest.fixture
-def house(storage: Storage, clock: ManualClock) -> Iterator[House]:
-    house = build_house(Settings(app_env=DEVELOPMENT), clock, storage)
-    for tenant in ("acme", "twin"):
-        storage.tenants.create(tenant, clock.now())
-    yield house
-    house.orchestrator.close()
-
-
-@pytest.fixture
 def service(house: House) -> PersonalizationService:
     service = house.service("acme")
     service.create_template(OFFER)
     return service
-
-
-def follow(house: House) -> None:
-    while house.followers.step():
-        pass
 
 
 def ask(user_id: str | None = "u1", **fields: object) -> PersonalizationRequest:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from personalization.bootstrap import House, build_house
+from personalization.bootstrap import House
 from personalization.clock import DAY, HOUR, MINUTE, ManualClock, rfc3339
 from personalization.messages import EngagementEvent, PersonalizationRequest
 from personalization.operations.rebuilding import rebuild
 from personalization.service import PersonalizationService
-from personalization.settings import DEVELOPMENT, Settings
 from personalization.storage.base import Storage
 from personalization.vocabulary import EventType
 from tests.conftest import NOW
+from tests.following import follow
 
 OFFER = {
     "template_id": "offer",
@@ -26,23 +25,10 @@ Sent = tuple[Any, ...]
 
 
 @pytest.fixture
-def house(storage: Storage, clock: ManualClock) -> Iterator[House]:
-    house = build_house(Settings(app_env=DEVELOPMENT), clock, storage)
-    storage.tenants.create("acme", clock.now())
-    yield house
-    house.orchestrator.close()
-
-
-@pytest.fixture
 def service(house: House) -> PersonalizationService:
     service = house.service("acme")
     service.create_template(OFFER)
     return service
-
-
-def follow(house: House) -> None:
-    while house.followers.step():
-        pass
 
 
 def decide(house: House, message_id: str | None = "m", **fields: Any) -> dict[str, Any]:

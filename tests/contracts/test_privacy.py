@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -33,6 +32,7 @@ from personalization.storage.base import (
 )
 from personalization.vocabulary import EventType, LogType
 from tests.conftest import NOW, Reopen
+from tests.following import follow
 
 OFFER = {
     "template_id": "offer",
@@ -43,24 +43,10 @@ ADA = {"attributes": {"first_name": "Ada"}, "traits": {"plan": "pro"}, "language
 
 
 @pytest.fixture
-def house(storage: Storage, clock: ManualClock) -> Iterator[House]:
-    house = build_house(Settings(app_env=DEVELOPMENT), clock, storage)
-    for tenant in ("acme", "twin"):
-        storage.tenants.create(tenant, clock.now())
-    yield house
-    house.orchestrator.close()
-
-
-@pytest.fixture
 def service(house: House) -> PersonalizationService:
     service = house.service("acme")
     service.create_template(OFFER)
     return service
-
-
-def follow(house: House) -> None:
-    while house.followers.step():
-        pass
 
 
 def ask(user_id: str | None, **fields: Any) -> PersonalizationRequest:

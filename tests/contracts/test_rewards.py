@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from personalization.bootstrap import House, build_house
+from personalization.bootstrap import House
 from personalization.clock import DAY, HOUR, SECOND, ManualClock
 from personalization.errors import Invalid, NotFound
 from personalization.messages import EngagementEvent, PersonalizationRequest
 from personalization.operations.learner import LEARNER
 from personalization.operations.rebuilding import rebuild
 from personalization.service import PersonalizationService
-from personalization.settings import DEVELOPMENT, Settings
-from personalization.storage.base import Storage
 from personalization.vocabulary import EventType
-from tests.conftest import NOW
+from tests.following import follow
 
 OFFER: dict[str, Any] = {
     "template_id": "offer",
@@ -27,26 +24,8 @@ OFFER: dict[str, Any] = {
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(NOW)
-
-
-@pytest.fixture
-def house(storage: Storage, clock: ManualClock) -> Iterator[House]:
-    house = build_house(Settings(app_env=DEVELOPMENT), clock, storage)
-    storage.tenants.create("acme", clock.now())
-    yield house
-    house.orchestrator.close()
-
-
-@pytest.fixture
 def service(house: House) -> PersonalizationService:
     return house.service("acme")
-
-
-def follow(house: House) -> None:
-    while house.followers.step():
-        pass
 
 
 def asked(user_id: str, **fields: Any) -> PersonalizationRequest:

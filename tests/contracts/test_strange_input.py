@@ -21,6 +21,7 @@ from personalization.service import PersonalizationService
 from personalization.template import Variant
 from personalization.vocabulary import EventType, Suppression
 from tests.conftest import NOW
+from tests.following import follow
 
 Document = dict[str, Any]
 CHANNELS = ("email", "push", "sms", "in_app", "web_push", "whatsapp", "voice", "webhook", "letter", "fax", "kiosk", "pigeon")
@@ -51,11 +52,6 @@ def template(variants: int = 3, text: str = "hello", **fields: Any) -> Document:
 def ask(**fields: Any) -> PersonalizationRequest:
     what = {} if "variants" in fields or "content" in fields else {"template_id": "offer"}
     return PersonalizationRequest(**{"tenant_id": "acme", "user_id": "u", **what, **fields})
-
-
-def follow(house: House) -> None:
-    while house.followers.step():
-        pass
 
 
 def clicked(answer: Mapping[str, Any], at: int, event_id: str = "e", **fields: Any) -> EngagementEvent:

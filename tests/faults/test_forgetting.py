@@ -33,6 +33,7 @@ from personalization.storage.base import ApiKeyRecord
 from personalization.vocabulary import EventType
 from tests.conftest import Reopen
 from tests.faults.conftest import ROOT, Server, prepared
+from tests.following import follow
 
 #: method, path below /api/v1, body, headers -> the answer's status and JSON
 Call = Callable[..., tuple[int, Any]]
@@ -388,11 +389,6 @@ def through(client: FlaskClient, key: str) -> Call:
         return answer.status_code, answer.get_json()
 
     return call
-
-
-def follow(house: House) -> None:
-    while house.followers.step():
-        pass
 
 
 def remembered(beginning: str) -> set[str]:

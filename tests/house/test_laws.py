@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 
 from personalization import engines
-from personalization.deciding import feasible, paths
-from personalization.learning.policy import METHODS
+from personalization.deciding import feasible, openings, paths
+from personalization.learning.choosing import METHODS
 from personalization.vocabulary import PolicyMethod, Suppression
 from tests.contracts.test_constraints import CONSTRAINTS
 from tests.contracts.test_engines import ENGINES
@@ -67,7 +67,7 @@ def _names(first: ast.expr) -> set[str]:
     if isinstance(first, ast.Attribute):
         return {Suppression[first.attr]}
     assert ast.unparse(first) == "reason", f"Constraint({ast.unparse(first)}, …): say here which names that may be"
-    return {Suppression[name] for name in re.findall(r"Suppression\.(\w+)", inspect.getsource(feasible._closed))}
+    return {Suppression[name] for name in re.findall(r"Suppression\.(\w+)", inspect.getsource(openings._closed))}
 
 
 def test_the_laws_count_what_they_are_given() -> None:

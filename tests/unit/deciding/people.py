@@ -14,9 +14,10 @@ from msgspec.structs import replace
 
 from personalization.clock import DAY, HOUR, instant
 from personalization.deciding.asking import question_of
-from personalization.deciding.feasible import Prepared, Question, prepare
+from personalization.deciding.feasible import Prepared, prepare
 from personalization.deciding.paths import bits, slot_numbers
 from personalization.deciding.planning import Plan, plan_of
+from personalization.deciding.question import Question
 from personalization.deciding.record import Inputs, Triple
 from personalization.learning.encoding import Taken, channel_key
 from personalization.learning.frequency import Losses

@@ -14,7 +14,8 @@ import pytest
 from personalization.clock import DAY, HOUR
 from personalization.deciding.assembly import decide_many, record_of
 from personalization.deciding.explanation import explanation
-from personalization.deciding.feasible import Question, prepare
+from personalization.deciding.feasible import prepare
+from personalization.deciding.question import Question
 from personalization.deciding.record import Inputs, Record, decode_record, encode_record
 from personalization.deciding.stages import draw_many
 from personalization.deciding.strategies import Capabilities

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from personalization.clock import DAY, HOUR, instant, rfc3339
-from personalization.deciding.feasible import Prepared, Question, prepare
+from personalization.deciding.feasible import Prepared, prepare
 from personalization.deciding.planning import plan_of
+from personalization.deciding.question import Question
 from personalization.deciding.stages import draw_many
 from personalization.deciding.strategies import Capabilities
 from personalization.errors import MissingVariables

@@ -10,6 +10,7 @@ from array_api_compat import array_namespace, device
 
 from personalization.learning import linucb, recovering, squarecb, thompson
 from personalization.learning.drawing import GRID, Odds, draw, shares
+from personalization.learning.ensemble import independent
 
 Policy = Callable[[Any, Any, Any], Odds]
 
@@ -25,9 +26,17 @@ def _recovering(means: Any, factor: Any, allowed: Any) -> Odds:
     return recovering.softmax(recovering.penalised(means, days, recovering.Recovery(0.3, 2.0, 0.1)), 0.25, allowed)
 
 
+def drawn_from(factor: Any) -> Any:
+    """(n, k, POINTS) draws of the covariance factor factor', exact on their grid."""
+    xp = array_namespace(factor)
+    steps = xp.round(xp.where(xp.isfinite(factor), factor, xp.nan) * 1024) / 1024
+    points = np.rint(independent(factor.shape[2]) * 1024) / 1024
+    return xp.matmul(steps, xp.asarray(points, dtype=factor.dtype, device=device(factor)))
+
+
 POLICIES: dict[str, Policy] = {
     "squarecb": lambda means, factor, allowed: squarecb.inverse_gaps(means, 20.0, allowed),
-    "thompson": thompson.chances,
+    "thompson": lambda means, factor, allowed: thompson.chances(means, drawn_from(factor), allowed),
     "linucb": lambda means, factor, allowed: linucb.upper_bounds(means, _deviations(factor), 1.5, allowed),
     "recovering": _recovering,
 }

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from personalization.learning.choosing import WIDTH
 from personalization.learning.encoding import (
     BIAS,
     EVIDENCE,
@@ -15,7 +16,7 @@ from personalization.learning.encoding import (
     variant_acts,
 )
 from personalization.learning.logistic import RewardModel
-from personalization.learning.policy import WIDTH, Policy, decode_policy, encode_policy, fresh_policy
+from personalization.learning.policy import Policy, decode_policy, encode_policy, fresh_policy
 from personalization.vocabulary import PolicyMethod
 
 ARMS = tuple(variant_acts(name, [("tone", tone)]) for name, tone in (("a", "warm"), ("b", "dry"), ("c", "warm")))
@@ -153,3 +154,15 @@ def test_what_is_asked_together_is_answered_as_alone() -> None:
     together, alone = taught(300), taught(300)
     assert together.hours(hours) == [alone.hours([ask])[0] for ask in hours]
     assert together.channels(channels) == [alone.channels([ask])[0] for ask in channels]
+
+
+def test_what_fills_a_policys_memory_changes_no_answer() -> None:
+    """More pairs never seen, more sets of variants and more features than a policy has room for."""
+    body = encode_policy(model_of(200), {})
+    crowded, arms = decode_policy(body, 1, "m"), tuple(variant_acts(f"v{i}", [("tone", i)]) for i in range(40))
+    strangers = [((BIAS, 256), *((feature_key(f"s{i}={j}"), 256) for j in range(20))) for i in range(64)]
+    found = crowded.variants(strangers, arms)
+    for i in range(300):
+        crowded.variants([CONTEXT], (*ARMS, variant_acts(f"w{i}", [])))
+    assert found[7] == decode_policy(body, 1, "m").variants([strangers[7]], arms)[0]
+    assert crowded.variants([CONTEXT], ARMS) == decode_policy(body, 1, "m").variants([CONTEXT], ARMS)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from personalization.learning.choosing import Choice
 from personalization.learning.credit import CreditLedger
 from personalization.learning.design import REMEMBERED
 from personalization.learning.drawing import GRID, draw_one
@@ -23,7 +24,7 @@ from personalization.learning.encoding import BIAS, Feature, Taken, channel_key,
 from personalization.learning.experience import ModelState
 from personalization.learning.frequency import NO_BURDEN, Burden
 from personalization.learning.logistic import RewardModel
-from personalization.learning.policy import Choice, Policy, decode_policy, encode_policy, fresh_policy
+from personalization.learning.policy import Policy, decode_policy, encode_policy, fresh_policy
 from personalization.tenant import RewardSpec
 from personalization.vocabulary import PolicyMethod
 
