@@ -81,6 +81,30 @@ def hillstrom(folder: Path) -> TrialLog:
     )
 
 
+def insurance(folder: Path) -> TrialLog:
+    """A randomised mailing that offers insurance (package Information 0.0.9 for R, its training part, GPL-3): 67 columns of
+    what was known of a person; the reward is a purchase. For benchmarks only. Raises DataMissing."""
+    return _mailing("insurance", _rows(folder / "insurance_rct.csv.gz"), "TREATMENT", "1.0", "PURCHASE")
+
+
+def starbucks(folder: Path) -> TrialLog:
+    """A randomised promotion (Starbucks' take-home task, no licence stated): seven columns; the reward is a purchase. For
+    benchmarks only. Raises DataMissing."""
+    return _mailing("starbucks", _rows(folder / "starbucks_rct.csv.gz"), "Promotion", "Yes", "purchase")
+
+
+def _mailing(name: str, rows: Sequence[Mapping[str, str]], given: str, yes: str, reward: str) -> TrialLog:
+    """Nothing, or the mailing; traits are all other columns but the person's number."""
+    others = {given, reward, "ID", "UNIQUE_ID"}
+    return TrialLog(
+        name=name,
+        arms=("nothing", "mailing"),
+        traits=[{column: float(value) for column, value in row.items() if column not in others} for row in rows],
+        given=[int(row[given] == yes) for row in rows],
+        rewards=[float(row[reward]) for row in rows],
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClickLog:
     """Row i showed `items[i]` at `positions[i]` (both from 0) with probability `propensities[i]`, and was clicked or not."""
