@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from personalization.client import Client, Refused, Unreachable
 from personalization.clock import Clock, SystemClock, instant
 from personalization.errors import Invalid, MisconfiguredError, NotFound, PersonalizationError
 from personalization.lab import checkup, datasets, demo, importing, rebuilding, simulation
+from personalization.lab.allocation_bench import AllocationBench, bench_allocation
 from personalization.lab.backtest import MUST, Backtest, LiveBacktest, backtest, live_backtest
 from personalization.lab.bench import Bench, bench
 from personalization.lab.bookmark import Bookmark
@@ -320,10 +321,9 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    found: Bench | PolicyBench
+    title, measure = _BENCHES[arguments.what]
     with _bar("Measuring") as step:
-        found = (bench_policies if arguments.policies else bench)(short=arguments.short, progress=step)
-    title = "CPU of a policy's decision" if arguments.policies else "CPU of the server process, including its followers of the log"
+        found = measure(short=arguments.short, progress=step)
     if arguments.html:
         arguments.html.write_text(page(title, found.sentences(), found.charts(), found.columns(), found.rows()))
     if arguments.json:
@@ -333,6 +333,13 @@ def _bench(arguments: argparse.Namespace) -> int:
         for sentence in found.sentences():
             print(sentence)
     return 0 if found.met else 1
+
+
+_BENCHES: Mapping[str, tuple[str, Callable[..., Bench | PolicyBench | AllocationBench]]] = {
+    "server": ("CPU of the server process, including its followers of the log", bench),
+    "policies": ("CPU of a policy's decision", bench_policies),
+    "allocation": ("Allocating an audience within budgets, capacities and caps", bench_allocation),
+}
 
 
 def _doctor(_: argparse.Namespace) -> int:
@@ -450,9 +457,22 @@ def _parser() -> argparse.ArgumentParser:
     a.add_argument("--html", type=Path, help="also write a page with curves to this file")
     a.add_argument("--json", type=Path, help="also write every figure to this file")
 
-    a = command("bench", _bench, "Measure a server of its own (Linux), or the policies alone.")
-    a.add_argument(
-        "--policies", action="store_true", help="instead: scoring and drawing without a server, beside mabwiser if installed"
+    a = command("bench", _bench, "Measure a server of its own (Linux), the policies alone, or allocation.")
+    a.set_defaults(what="server")
+    instead = a.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--policies",
+        action="store_const",
+        dest="what",
+        const="policies",
+        help="instead: scoring and drawing without a server, beside mabwiser if installed",
+    )
+    instead.add_argument(
+        "--allocation",
+        action="store_const",
+        dest="what",
+        const="allocation",
+        help="instead: allocating 10,000 people to channels and slots, beside exact solvers and a QUBO as far as installed",
     )
     a.add_argument("--short", action="store_true", help="under a minute")
     a.add_argument("--json", action="store_true")

@@ -23,6 +23,7 @@ PersonalizationError
 ├── RenderingFailed             a template failed at render time; the baseline answers instead
 ├── SealBroken                  a sealed value does not open: wrong key or altered bytes
 └── MisconfiguredError          settings that must not start (doctor says how to mend them)
+    └── ExtraMissing            something asked for needs an optional dependency
 """
 
 from __future__ import annotations
@@ -220,3 +221,10 @@ class SealBroken(PersonalizationError):
 
 class MisconfiguredError(PersonalizationError):
     title = "Misconfigured"
+
+
+class ExtraMissing(MisconfiguredError):
+    title = "Optional dependency missing"
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed; pip install 'deep-personalization[{extra}]'.")

@@ -136,7 +136,7 @@ def record_of(question: Question, decided: Decided, policy_of: PolicyOf, millise
         outcome=decided.outcome,
         mode=prepared.mode,
         level=question.level,
-        trains=prepared.trains and decided.outcome.chosen is not None and decided.fallback is None,
+        trains=prepared.trains and _tells(decided),
         config_version=question.config.version,
         template_id=question.plan.template_id,
         template_version=question.plan.template_version,
@@ -157,10 +157,16 @@ def record_of(question: Question, decided: Decided, policy_of: PolicyOf, millise
     )
 
 
+def _tells(decided: Decided) -> bool:
+    """Whether its reward says what this message does, or what not sending it does: by chance or where that was told apart."""
+    suppression = decided.outcome.suppression
+    return decided.fallback is None and suppression in (None, Suppression.HOLDOUT, Suppression.LOW_UPLIFT)
+
+
 def _took(decided: Decided) -> int:
     """The parts of strategies that took part, now that it is drawn whether to send at all."""
     outcome = decided.outcome
-    weighed = outcome.send < 1.0 or outcome.suppression == Suppression.FATIGUE
+    weighed = outcome.send < 1.0 or outcome.held is not None
     return decided.prepared.took | SEND * weighed
 
 

@@ -63,7 +63,8 @@ def prepare(question: Question) -> Prepared:
     offered, quality_failed = _candidates(question, options, sync, parts, found)
     refusal, retry_at = _refusal(question, place, slots, offered.fitting, found)
     terms = _terms(question, quality_failed, found)
-    features, read = _features(question, slots, terms) if terms.stages and refusal is None else ((), 0)
+    unsent = refusal == Suppression.HOLDOUT  # they teach what comes without a message
+    features, read = _features(question, slots, terms) if terms.stages and (refusal is None or unsent) else ((), 0)
     inputs = Inputs(
         seed=question.seed,
         now=question.now,
@@ -91,9 +92,9 @@ def prepare(question: Question) -> Prepared:
     return Prepared(
         inputs=inputs,
         mode=terms.mode,
-        trains=terms.trains and refusal is None,
+        trains=(terms.trains and refusal is None) or (terms.learns and unsent),
         zone=place,
-        took=SYNC * sync.taken | _took(question, inputs, slots, terms, read),
+        took=SYNC * sync.taken | _took(question, inputs, slots, terms, read if refusal is None else 0),
         wishes=wishes_of(question.profile, question.request, question.plan, question.config, question.capabilities, quality_failed),
         constraints=tuple(found),
         quality_failed=quality_failed,

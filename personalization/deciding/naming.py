@@ -7,12 +7,12 @@ from personalization.deciding.slots import slot_time
 from personalization.vocabulary import Suppression
 
 
-def doing(inputs: Inputs, triple: Triple | None) -> Doing:
-    """In names; None is to send nothing."""
+def doing(inputs: Inputs, triple: Triple | None, held: str | None = None) -> Doing:
+    """In names; None is to send nothing. held : why the policy would not"""
     if triple is None:
         if inputs.refusal is not None:
             return Doing(reason=inputs.refusal, retry_at=inputs.retry_at)
-        return Doing(reason=Suppression.FATIGUE, retry_at=inputs.relieved_at)
+        return Doing(reason=held, retry_at=inputs.relieved_at if held == Suppression.FATIGUE else None)
     return Doing(
         inputs.candidates[triple.variant].variant_id,
         inputs.channels[triple.channel].name,

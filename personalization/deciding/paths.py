@@ -16,6 +16,7 @@ from personalization.learning.choosing import Choice
 from personalization.learning.encoding import channel_key, signed
 from personalization.learning.guardrails import Guardrails
 from personalization.learning.policy import ChannelAsk, HourAsk, Policy
+from personalization.vocabulary import Suppression
 
 #: Bits of Inputs.stages.
 VARIANT, CHANNEL, TIMING, SEND = 1, 2, 4, 8
@@ -49,11 +50,12 @@ _Scored = tuple[Preference, float]
 class Path(msgspec.Struct, frozen=True):
     """policy : None where no stage reads one     logit : what the greedy variant adds
 
-    limits : how far each stage may leave its greedy option: send, variant, channel, timing
+    held   : why it would not be sent    limits : how far each stage may leave its greedy option: send, variant, channel, timing
     """
 
     policy: Policy | None
     send: Preference
+    held: Suppression
     variant: Preference
     channel: Preference
     timing: Preference
@@ -97,10 +99,10 @@ def _alike(inputs: Sequence[Inputs], policy: Policy, actions: Actions) -> Iterab
 
 
 def _path(one: Inputs, policy: Policy | None, variant: _Scored, channel: _Scored, timing: _Scored) -> Path:
-    send = _whether(one, policy, variant[1] + channel[1] + timing[1])
+    send, held = _whether(one, policy, variant[1] + channel[1] + timing[1])
     kept = send.kept if send.greedy == SENT else 1.0
     limits = _bounded(one.exploration, *[round(k, 6) for k in (kept, variant[0].kept, channel[0].kept, timing[0].kept)])
-    return Path(policy, send, variant[0], channel[0], timing[0], variant[1], limits)
+    return Path(policy, send, held, variant[0], channel[0], timing[0], variant[1], limits)
 
 
 @lru_cache(maxsize=16384)
@@ -121,14 +123,26 @@ def _unlearned(one: Inputs, variant: int) -> tuple[_Scored, _Scored]:
     return (channel, 0.0), (_usual(one, channel.greedy), 0.0)
 
 
-def _whether(one: Inputs, policy: Policy | None, logit: float) -> Preference:
-    """Whether one more message is worth what it may cost; it is always sent where nobody was ever lost by one.
+def _whether(one: Inputs, policy: Policy | None, logit: float) -> tuple[Preference, Suppression]:
+    """Whether one more message is worth what it may cost, and what comes without it; and why not, where not.
 
     logit : what the best variant, channel and hour add
+
+    It is always sent where nobody was ever lost by a message, and too few went without one to know. How sure the reward of a
+    message is does not count: far more people get one than none, so nearly all doubt is about those.
     """
-    if policy is None or one.forced or not one.stages & SEND or not (policy.burden.known and policy.split):
-        return _only(SENT)
-    worth, deviation = policy.marginal(policy.base(one.features) + logit, one.load)
+    burdened = policy is not None and policy.burden.known and policy.split
+    if policy is None or one.forced or not one.stages & SEND or not (burdened or policy.unsent):
+        return _only(SENT), Suppression.FATIGUE
+    logit += policy.base(one.features)
+    worth, deviation = policy.marginal(logit, one.load) if burdened else (policy.value(logit + policy.tired(one.load)), 0.0)
+    without, doubt = policy.unsent.expected(one.features) if policy.unsent else (0.0, 0.0)
+    reason = Suppression.LOW_UPLIFT if policy.unsent and worth >= 0.0 else Suppression.FATIGUE
+    return _weighed(worth - without, math.hypot(deviation, doubt)), reason
+
+
+def _weighed(worth: float, deviation: float) -> Preference:
+    """To hold it back as often as it is believed to be worth less than nothing."""
     held = round(0.5 * math.erfc(worth / (max(deviation, 1e-9) * math.sqrt(2.0))), 6)
     return Preference((HELD, SENT), (held, 1.0 - held), HELD if worth < 0.0 else SENT) if held > 0.0 else _only(SENT)
 

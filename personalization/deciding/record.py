@@ -113,6 +113,7 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     chosen     : what is sent, None when suppressed
     greedy     : what certainty would send, None when it would not
     suppression: why nothing is sent
+    held       : why the policy would not send, where it may not
     shadow     : what the policy drew when `forced` returned something else
     explored   : P(the joint action differs from the greedy one)
     confidence : posterior probability that the sent variant is the best feasible one
@@ -130,6 +131,7 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     confidence: float
     ranking: bytes = b""
     suppression: str | None = None
+    held: str | None = None
 
     @property
     def joint(self) -> float:

@@ -30,7 +30,6 @@ from personalization.deciding.paths import (
 )
 from personalization.deciding.record import Inputs, Outcome, Triple
 from personalization.learning.drawing import GRID, points_of
-from personalization.vocabulary import Suppression
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -88,7 +87,7 @@ def _outcome(one: Inputs, path: Path) -> Outcome:
     explored = 1.0 - whether.kept * words * where * when
     greedy = path.greedy if sends else None
     if option == HELD:
-        return replace(_NOTHING, greedy=greedy, send=p_send, explored=explored, suppression=Suppression.FATIGUE)
+        return replace(_NOTHING, greedy=greedy, send=p_send, explored=explored, suppression=path.held, held=path.held)
     drawn, (p_variant, p_channel, p_slot) = _triple(one, path, by_variant, by_channel, by_slot)
     ranking = _ranking(path.channel)
     if one.forced:
@@ -107,6 +106,7 @@ def _outcome(one: Inputs, path: Path) -> Outcome:
         explored=explored,
         confidence=_confidence(path.variant, drawn.variant),
         ranking=ranking,
+        held=None if sends else path.held,
     )
 
 

@@ -48,8 +48,8 @@ def explained(question: Question, prepared: Prepared, outcome: Outcome, policy_o
 
 def _explained(question: Question, prepared: Prepared, outcome: Outcome, policy_of: PolicyOf) -> Explained:
     trial = _Trial(question, policy_of)
-    now = doing(prepared.inputs, outcome.greedy)
-    returned = doing(prepared.inputs, outcome.chosen)
+    now = doing(prepared.inputs, outcome.greedy, outcome.held)
+    returned = doing(prepared.inputs, outcome.chosen, outcome.held)
     constraints, otherwise = _constraints(trial, prepared, now, returned)
     found = (
         *otherwise[:_MOST_CONSTRAINTS],
@@ -77,7 +77,13 @@ class _Trial:
             inputs = prepare(question).inputs
         except MissingVariables:
             return Doing(reason=NO_TEXT)
-        return doing(inputs, draw_many([inputs], self._policy_of)[0].greedy)
+        return greedily(inputs, self._policy_of)
+
+
+def greedily(inputs: Inputs, policy_of: PolicyOf) -> Doing:
+    """What certainty does."""
+    outcome = draw_many([inputs], policy_of)[0]
+    return doing(inputs, outcome.greedy, outcome.held)
 
 
 # -- constraints -----------------------------------------------------------------------------------------------------
@@ -162,7 +168,7 @@ def _certain(inputs: Inputs, outcome: Outcome, policy_of: PolicyOf) -> Iterator[
     if inputs.forced or outcome.chosen == outcome.greedy:
         return
     certain = draw_many([replace(inputs, exploration=0)], policy_of)[0]
-    yield WhatIf("no_exploration", doing(inputs, certain.chosen))
+    yield WhatIf("no_exploration", doing(inputs, certain.chosen, certain.held))
 
 
 def _without_feature(inputs: Inputs, policy_of: PolicyOf) -> Iterator[WhatIf]:
@@ -173,7 +179,7 @@ def _without_feature(inputs: Inputs, policy_of: PolicyOf) -> Iterator[WhatIf]:
     if key is None:
         return
     without = replace(inputs, features=tuple(feature for feature in inputs.features if feature[0] != key))
-    yield WhatIf("no_feature", doing(without, draw_many([without], policy_of)[0].greedy), feature=key)
+    yield WhatIf("no_feature", greedily(without, policy_of), feature=key)
 
 
 def _unknown(trial: _Trial) -> Iterator[WhatIf]:

@@ -13,6 +13,7 @@ from personalization.vocabulary import LearningMode, Mode
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """exploration : highest P(joint action differs from the greedy one), in millionths
     stages      : which stages a model takes part in
+    trains      : what is sent may be learned from     learns : what happens where nothing is
     held_back   : the baseline goes out by the first channel at the earliest slot
     parts       : what else of the strategies runs, see `strategies`
     """
@@ -21,6 +22,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     exploration: int
     stages: int
     trains: bool
+    learns: bool
     held_back: bool
     parts: int
 
@@ -50,6 +52,7 @@ def terms_of(
         exploration=0 if mode in (Mode.BASELINE, Mode.GREEDY) else round(exploration * 1e6),
         stages=parts & STAGES,
         trains=mode in (Mode.ONLINE, Mode.GREEDY) and learning_mode is LearningMode.ONLINE and learns,
+        learns=learning_mode is LearningMode.ONLINE and personal and learns,
         held_back=mode in (Mode.HOLDOUT, Mode.APPRENTICE) or quality_failed or not personal,
         parts=parts,
     )

@@ -95,9 +95,8 @@ def summary(record: Record, parts: Sequence[Part], names: Mapping[int, str]) -> 
 def _done(record: Record, parts: Sequence[Part], names: Mapping[int, str]) -> str:
     outcome, inputs = record.outcome, record.inputs
     if outcome.chosen is None:
-        fatigue = outcome.suppression == Suppression.FATIGUE
-        until = inputs.relieved_at if fatigue else inputs.retry_at
-        why = "the policy tries what not sending does" if fatigue and outcome.greedy else _reason(outcome.suppression)
+        until = inputs.relieved_at if outcome.suppression == Suppression.FATIGUE else inputs.retry_at
+        why = "the policy tries what not sending does" if outcome.held and outcome.greedy else _reason(outcome.suppression)
         return f"Nothing is sent{'' if until is None else f' until {_time(record, until)}'}: {why}."
     sent = _sentence(record, outcome.chosen)
     return f"{sent[0].upper()}{sent[1:]}: {_how(record, parts, names)}."
@@ -156,7 +155,9 @@ def supposed(record: Record, one: WhatIf, names: Mapping[int, str]) -> str:
 def would(record: Record, one: WhatIf) -> str:
     """What would be done: "variant b by push at 19:00", or still would, where it is greedy as it is."""
     then = one.then
-    still = "still " if one.kind not in _RETURNS and then.same(doing(record.inputs, record.outcome.greedy)) else ""
+    still = (
+        "still " if one.kind not in _RETURNS and then.same(doing(record.inputs, record.outcome.greedy, record.outcome.held)) else ""
+    )
     if then.at is None:
         until = "" if then.retry_at is None else f" until {_time(record, then.retry_at)}"
         return f"{still}nothing would be sent{until}: {_reason(then.reason)}"

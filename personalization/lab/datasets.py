@@ -11,6 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from personalization.clock import DAY, SECOND, from_datetime
 from personalization.errors import MisconfiguredError
 
@@ -75,6 +78,30 @@ def hillstrom(folder: Path) -> TrialLog:
         traits=[_customer(row) for row in rows],
         given=[arms.index(row["segment"]) for row in rows],
         rewards=[float(row["visit"]) for row in rows],
+    )
+
+
+def insurance(folder: Path) -> TrialLog:
+    """A randomised mailing that offers insurance (package Information 0.0.9 for R, its training part, GPL-3): 67 columns of
+    what was known of a person; the reward is a purchase. For benchmarks only. Raises DataMissing."""
+    return _mailing("insurance", _rows(folder / "insurance_rct.csv.gz"), "TREATMENT", "1.0", "PURCHASE")
+
+
+def starbucks(folder: Path) -> TrialLog:
+    """A randomised promotion (Starbucks' take-home task, no licence stated): seven columns; the reward is a purchase. For
+    benchmarks only. Raises DataMissing."""
+    return _mailing("starbucks", _rows(folder / "starbucks_rct.csv.gz"), "Promotion", "Yes", "purchase")
+
+
+def _mailing(name: str, rows: Sequence[Mapping[str, str]], given: str, yes: str, reward: str) -> TrialLog:
+    """Nothing, or the mailing; traits are all other columns but the person's number."""
+    others = {given, reward, "ID", "UNIQUE_ID"}
+    return TrialLog(
+        name=name,
+        arms=("nothing", "mailing"),
+        traits=[{column: float(value) for column, value in row.items() if column not in others} for row in rows],
+        given=[int(row[given] == yes) for row in rows],
+        rewards=[float(row[reward]) for row in rows],
     )
 
 
@@ -184,6 +211,40 @@ def _column(cells: Sequence[str]) -> list[float | str | None]:
         return [float(cell) if cell else None for cell in cells]
     except ValueError:
         return [cell or None for cell in cells]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransactionLog:
+    """customers, days (since 1970-01-01), amounts (m,), in any order."""
+
+    customers: npt.NDArray[np.int64]
+    days: npt.NDArray[np.int64]
+    amounts: npt.NDArray[np.float64]
+
+
+def cdnow(folder: Path) -> TransactionLog:
+    """The 1/10 sample of CDNOW's customers of early 1997, to June 1998 (Fader and Hardie 2001). Raises DataMissing."""
+    rows = _rows(folder / "cdnow_sample.csv.gz")
+    return _transactions((row["master_id"], row["date"], float(row["spend"])) for row in rows)
+
+
+def online_retail(folder: Path) -> TransactionLog:
+    """A British gift shop, December 2009 to December 2010 (Chen 2019, UCI's Online Retail II, CC BY 4.0): invoices of known
+    customers, without returns. Raises DataMissing."""
+    rows = _rows(folder / "online_retail_2010.csv.gz")
+    kept = (row for row in rows if row["Customer ID"] and float(row["Quantity"]) > 0.0 and float(row["Price"]) >= 0.0)
+    sold = ((row["Customer ID"], row["InvoiceDate"][:10], float(row["Quantity"]) * float(row["Price"])) for row in kept)
+    return _transactions(sold)
+
+
+def _transactions(rows: Iterable[tuple[str, str, float]]) -> TransactionLog:
+    customers, dates, amounts = zip(*rows, strict=True)
+    of_day = {day: from_datetime(_utc(day)) // DAY for day in set(dates)}
+    return TransactionLog(
+        customers=np.array(customers, np.float64).astype(np.int64),
+        days=np.array([of_day[day] for day in dates], np.int64),
+        amounts=np.array(amounts, np.float64),
+    )
 
 
 def _acts(name: str, acts: Iterable[tuple[int, int]]) -> ActLog:

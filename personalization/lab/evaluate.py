@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from personalization.lab import churn, coverage, hours, targeting
+from personalization.lab import churn, coverage, hours, mailing, purchases, targeting
 from personalization.lab.datasets import DataMissing
-from personalization.lab.pages import Bar, Chart
+from personalization.lab.pages import Bar, Chart, Line, LineChart
 from personalization.lab.scores import Score
 
 Step = Callable[[int, int], None]
@@ -34,6 +34,10 @@ TASKS = (
     Task(targeting.TASK, targeting.FILES, targeting.hillstrom_policy),
     Task(coverage.TASK, coverage.FILES, coverage.coverage),
     Task(hours.TASK, hours.FILES, hours.send_hour),
+    Task(purchases.TASK, purchases.FILES, purchases.purchases),
+    Task(purchases.RETAIL_TASK, purchases.RETAIL_FILES, purchases.retail_purchases),
+    Task(mailing.INSURANCE, mailing.INSURANCE_FILES, mailing.insurance_targeting),
+    Task(mailing.STARBUCKS, mailing.STARBUCKS_FILES, mailing.starbucks_targeting),
     Task(churn.TELCO, churn.TELCO_FILES, churn.telco_churn),
     Task(churn.IRANIAN, churn.IRANIAN_FILES, churn.iranian),
     Task(churn.BANK, churn.BANK_FILES, churn.bank_response),
@@ -70,10 +74,12 @@ class Evaluation:
         asked = [f"{s.task}: {s.metric} {s.value:.4f}, {_asked(s)}: {_VERDICTS[s.met]}" for s in self.scores if s.must is not None]
         return asked + [f"{task} was not measured: the folder lacks {', '.join(files)}." for task, files in self.skipped]
 
-    def charts(self) -> list[Chart]:
-        """Bars of one task side by side, each with its must."""
+    def charts(self) -> list[Chart | LineChart]:
+        """Bars of one task side by side, each with its must; then the curves of those that have any."""
         tasks = dict.fromkeys(score.task for score in self.scores)
-        return [Chart(task, [_bar(score) for score in self.scores if score.task == task]) for task in tasks]
+        bars = [Chart(task, [_bar(score) for score in self.scores if score.task == task]) for task in tasks]
+        drawn = {task: [s for s in self.scores if s.task == task and s.curve] for task in tasks}
+        return [*bars, *(_curves(task, scores) for task, scores in drawn.items() if scores)]
 
 
 def evaluate(folder: Path, bars: Bars, tasks: Sequence[Task] = TASKS) -> Evaluation:
@@ -118,3 +124,12 @@ def _figure(value: float | None) -> str:
 
 def _bar(score: Score) -> Bar:
     return Bar(score.metric, max(score.value, 0.0), f"{score.value:.4f}", score.must)
+
+
+def _curves(task: str, scores: Sequence[Score]) -> LineChart:
+    """Qini curves, each above the line of a random order where it knows anything."""
+    ends = scores[0].curve[0], scores[0].curve[-1]
+    lines = [Line(score.metric, score.curve) for score in scores]
+    return LineChart(
+        f"{task}: gain a person", "share mailed, by predicted uplift", [*lines, Line("random order", ends, dashed=True)]
+    )

@@ -11,6 +11,7 @@ class Score:
     """low, high: a 95 % interval. peer: what others reach on this task. base_rate: what doing nothing clever reaches.
 
     must : what is asked for, at least (at most where `at_most`); None where a figure is only reported
+    curve: (x, y) points that the value sums up, where a page can draw them
     """
 
     task: str
@@ -22,6 +23,7 @@ class Score:
     base_rate: float | None = None
     must: float | None = None
     at_most: bool = False
+    curve: tuple[tuple[float, float], ...] = ()
 
     @property
     def met(self) -> bool | None:
@@ -33,5 +35,5 @@ class Score:
     def document(self) -> dict[str, Any]:
         """task, metric, value, low, high, peer, base_rate, must, met."""
         row = asdict(self)
-        del row["at_most"]
+        del row["at_most"], row["curve"]
         return {**row, "met": self.met}

@@ -55,7 +55,7 @@ class CreditLedger:
         if decision.exposed:
             self._lost(decision, 0.0)
             self._model(decision).left(decision)
-            self.losses.sent(decision.action.load, -decision.weight)
+            self._loaded(decision, -decision.weight)
             self._forget(decision.user_ref)
 
     def exposed(self, seqs: Iterable[int]) -> None:
@@ -69,7 +69,7 @@ class CreditLedger:
         for decisions in entering.values():
             self._model(decisions[0]).entered(decisions)
             for decision in decisions:
-                self.losses.sent(decision.action.load, decision.weight)
+                self._loaded(decision, decision.weight)
                 self._lost(decision, decision.lost)
 
     def engaged(
@@ -91,15 +91,15 @@ class CreditLedger:
 
     def matured(self, seqs: Iterable[int]) -> None:
         """Nothing changes these any more."""
-        settled: dict[str, list[int]] = defaultdict(list)
+        settled: dict[tuple[str, bool], list[int]] = defaultdict(list)
         for seq in seqs:
             decision = self.open.pop(seq, None)
             if decision is not None:
                 del self.by_id[decision.decision_id]
                 if decision.exposed:
-                    settled[decision.model_id].append(decision.entered.block)
-        for model_id, blocks in settled.items():
-            self.models[model_id].rewards.settle(blocks)
+                    settled[decision.model_id, decision.sent].append(decision.entered.block)
+        for (model_id, sent), blocks in settled.items():
+            self.models[model_id].of(sent).settle(blocks)
 
     def _reward(self, decision: OpenDecision, reward: float) -> None:
         if decision.exposed and reward != decision.reward:
@@ -114,6 +114,10 @@ class CreditLedger:
             self.losses.changed(decision.action.load, decision.weight, decision.loss, loss)
             self._model(decision).lost(decision, loss)
             decision.loss = loss
+
+    def _loaded(self, decision: OpenDecision, weight: float) -> None:
+        if decision.sent:
+            self.losses.sent(decision.action.load, weight)
 
     def _model(self, decision: OpenDecision) -> ModelState:
         known = self.models.get(decision.model_id)

@@ -64,7 +64,7 @@ def cross_fitted(
 
 
 def _predictions(x: Array, seen: Array, actions: IntArray, rewards: Array, k: int, logistic: bool, penalty: float) -> Array:
-    fit = _logistic if logistic else _ridge
+    fit = logistic_weights if logistic else ridge_weights
     shared = fit(seen, rewards, np.zeros(len(seen)), penalty / 10.0)
     scores = np.repeat((x @ shared)[:, None], k, axis=1)
     for action in np.unique(actions):
@@ -73,12 +73,14 @@ def _predictions(x: Array, seen: Array, actions: IntArray, rewards: Array, k: in
     return np.asarray(expit(scores) if logistic else scores, np.float64)
 
 
-def _ridge(x: Array, y: Array, offset: Array, penalty: float) -> Array:
+def ridge_weights(x: Array, y: Array, offset: Array, penalty: float) -> Array:
+    """(d,) least squares of y : (n,) on offset + x w, x : (n, d)."""
     return np.asarray(np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ (y - offset)), np.float64)
 
 
-def _logistic(x: Array, y: Array, offset: Array, penalty: float) -> Array:
-    """Penalised maximum likelihood by Newton's method; the penalty is in units of a row's largest curvature, 1/4."""
+def logistic_weights(x: Array, y: Array, offset: Array, penalty: float) -> Array:
+    """(d,) of P(y) = f(offset + x w): penalised maximum likelihood by Newton's method; the penalty is in units of a row's
+    largest curvature, 1/4."""
     ridge, weights = penalty / 4.0, np.zeros(x.shape[1])
     for _ in range(_STEPS):
         p = expit(offset + x @ weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from personalization.learning.encoding import Feature, Taken
+from personalization.learning.encoding import NOTHING_SENT, Feature, Taken
 from personalization.learning.logistic import Entered
 from personalization.reward import RewardSpec, cut
 from personalization.vocabulary import Aggregation, EventType
@@ -49,13 +49,19 @@ class OpenDecision(msgspec.Struct, array_like=True, gc=False):
     template: tuple[str, int] | None = None
 
     @property
+    def sent(self) -> bool:
+        """Whether anything was; else its reward is what came without a message."""
+        return self.action != NOTHING_SENT
+
+    @property
     def variant(self) -> int:
         return self.action.variant[0]
 
     @property
     def lost(self) -> float:
-        """What it cost that this person was lost, 0 when they were not. A given reward may hide that they left."""
-        return max(-self.reward, self.left if self.final else 0.0, 0.0)
+        """What it cost that this person was lost, 0 when they were not. A given reward may hide that they left; who got
+        nothing was not lost by it."""
+        return 0.0 if not self.sent else max(-self.reward, self.left if self.final else 0.0, 0.0)
 
 
 def opening_reward(spec: RewardSpec) -> float:

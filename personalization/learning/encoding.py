@@ -180,3 +180,7 @@ class Taken(NamedTuple):
     habit: int = 0
     load: int = 0
     shown: int = 0
+
+
+#: What is taken where nothing is sent: no variant, and one channel and hour for all, which then mean nothing.
+NOTHING_SENT = Taken((), 0, 0)

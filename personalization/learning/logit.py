@@ -102,7 +102,7 @@ def _newton(rows: Array, y: Array, held: Array, mode: Array) -> Array:
 
 
 def _curvature(rows: Array, p: Array, held: Array) -> Array:
-    """Outer products of rows, so their weights may be as small as they like: the prior row keeps the intercept's positive."""
+    """(d + 1, d + 1), of the negative log posterior; the prior's row keeps it positive definite."""
     return np.asarray((rows * (p * (1.0 - p))[:, None]).T @ rows + np.diag(held), np.float64)
 
 

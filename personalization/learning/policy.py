@@ -50,6 +50,8 @@ _RARE = 0.01
 #: Choices that a policy remembers, and that it makes together: arrays of more leave the processor's cache. Standings
 #: against guardrails that it remembers.
 _CHOICES_KEPT, _TOGETHER, _GUARDRAILS_KEPT = 16_384, 32, 16
+#: Decisions not to send before which nothing is said of what happens then.
+_LEAST_UNSENT = 100.0
 #: What is asked about hours.
 _HOUR_SET = (*HOUR_ACTS, HABIT)
 
@@ -80,12 +82,14 @@ class _Body(msgspec.Struct, array_like=True, frozen=True):
     burden: Burden
     recovery: Recovery
     by_variant: dict[int, dict[str, float]] = {}
+    unsent: bytes = b""
 
 
 class Policy:
     """Immutable parameters of one model, as published. Safe to read from any thread.
 
     low, top : the range of the rewards     average : reward, as a share of it
+    unsent : the policy of who got nothing, None where too few did
     weight : decisions behind it            counts : event types -> decisions     by_variant : the same of each variant
     """
 
@@ -105,6 +109,12 @@ class Policy:
         self._choices: Recent[tuple[object, ...], Choice] = Recent(_CHOICES_KEPT)
         self._costs: Recent[tuple[object, ...], Array] = Recent(_CHOICES_KEPT)
         self._bases: Recent[tuple[Feature, ...], float] = Recent(_CHOICES_KEPT)
+        self._expectations: Recent[tuple[Feature, ...], tuple[float, float]] = Recent(_CHOICES_KEPT)
+        self.unsent = decode_policy(body.unsent, snapshot_id, model_id) if body.unsent else None
+
+    def pairs(self) -> set[int]:
+        """Keys of the pairs of context and action behind it."""
+        return self.index.keys() | (self.unsent.pairs() if self.unsent else set())
 
     # -- the three stages --------------------------------------------------------------------------------------------
 
@@ -203,6 +213,20 @@ class Policy:
             return shared
         return shared - float(np.dot(self._first_hour, self._beliefs.mean([context], HOUR_ACTS)[0]))
 
+    def expected(self, context: tuple[Feature, ...]) -> tuple[float, float]:
+        """The reward in a context where nothing is chosen, and its deviation. Of `unsent`."""
+        found = self._expectations.get(context)
+        if found is None:
+            found = self._expected(context)
+            self._expectations.put(context, found)
+        return found
+
+    def _expected(self, context: tuple[Feature, ...]) -> tuple[float, float]:
+        mean, drawn = self._beliefs.about([context], (SHARED_ACT,))
+        value = sigmoid(float(mean[0, 0]))
+        spread = float(np.std(drawn[0, 0], dtype=np.float64))
+        return self.low + (self.top - self.low) * value, (self.top - self.low) * value * (1.0 - value) * spread
+
     def tired(self, load: int) -> float:
         """What a load adds to the logit."""
         return sum(self._beliefs.weight(BIAS, act) * value for act, value in zip(LOADED, load_values(load), strict=True))
@@ -289,8 +313,9 @@ def encode_policy(
     counts: Mapping[str, float],
     burden: Burden = NO_BURDEN,
     by_variant: Mapping[int, Mapping[str, float]] | None = None,
+    unsent: RewardModel | None = None,
 ) -> bytes:
-    """A snapshot's body: arrays as float32, no pickle."""
+    """A snapshot's body: arrays as float32, no pickle. unsent : rewards where nothing was sent"""
     mean, covariance = model.posterior()
     low, top = model.range()
     return msgspec.msgpack.encode(
@@ -310,6 +335,7 @@ def encode_policy(
             burden=burden,
             recovery=model.recovery(),
             by_variant={variant: dict(found) for variant, found in sorted((by_variant or {}).items())},
+            unsent=encode_policy(unsent, {}) if unsent is not None and unsent.weight >= _LEAST_UNSENT else b"",
         )
     )
 

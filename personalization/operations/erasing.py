@@ -109,10 +109,10 @@ class Eraser:
         newest = self._storage.snapshots.publish(tenant_id, model_id, ledger.seq, self._clock.now(), published(ledger, model))
         self._book.put(newest)
         model.changed = 0.0
-        before, known = newest.snapshot_id, model.rewards.design.index.keys()
+        before, known = newest.snapshot_id, model.pairs()
         while found := self._storage.privacy.snapshots(tenant_id, model_id, before, _SNAPSHOTS_A_LOOK):
             before = found[-1].snapshot_id
-            theirs = [s.snapshot_id for s in found if decode_policy(s.body, s.snapshot_id, model_id).index.keys() - known]
+            theirs = [s.snapshot_id for s in found if decode_policy(s.body, s.snapshot_id, model_id).pairs() - known]
             if theirs:
                 self._storage.privacy.retire(tenant_id, theirs)
 
@@ -180,7 +180,7 @@ def _mac(said: Mapping[str, Any], secret: bytes) -> str:
 
 
 def _learned(model: ModelState) -> tuple[object, ...]:
-    return model.rewards.pack(), sorted(model.counts.items())
+    return model.rewards.pack(), model.unsent.pack(), sorted(model.counts.items())
 
 
 def _tenant(erasure: Erasure) -> str:

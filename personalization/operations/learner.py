@@ -12,7 +12,7 @@ from personalization.deciding.document import slot_at
 from personalization.deciding.record import Inputs, Triple, decode_record
 from personalization.learning.credit import CreditLedger
 from personalization.learning.earning import OpenDecision, opening_reward
-from personalization.learning.encoding import Taken, channel_key, signed
+from personalization.learning.encoding import NOTHING_SENT, Taken, channel_key, signed
 from personalization.learning.experience import ModelState
 from personalization.learning.policy import encode_policy
 from personalization.messages import LogEntry
@@ -215,7 +215,7 @@ def _popped(heap: list[tuple[int, int]], now: int) -> list[int]:
 
 def published(ledger: CreditLedger, model: ModelState) -> bytes:
     """The body of its next snapshot."""
-    return encode_policy(model.rewards, model.counts, ledger.losses.burden(model.harm), model.variants)
+    return encode_policy(model.rewards, model.counts, ledger.losses.burden(model.harm), model.variants, model.unsent)
 
 
 def apply(ledger: CreditLedger, row: LogEntry, metric_of: MetricOf) -> None:
@@ -264,22 +264,22 @@ def _value(row: LogEntry, currency: str) -> float | None:
 
 def opened(row: LogEntry, metric_of: MetricOf) -> OpenDecision | None:
     """What the learner keeps of a decision; None for one that may not be learned from."""
-    if row.channel is None or row.record is None or row.decision_id is None:
+    if row.record is None or row.decision_id is None:
         return None
     record = decode_record(row.record)
     chosen = record.outcome.chosen
-    if not record.trains or chosen is None:
+    if not record.trains:
         return None
     template = None if record.template_id is None else (record.template_id, record.template_version or 0)
     spec = metric_of(record.config_version, template).reward
-    at = slot_at(record.inputs, chosen)
+    at = record.inputs.now if chosen is None else slot_at(record.inputs, chosen)
     return OpenDecision(
         seq=row.seq,
         decision_id=row.decision_id,
         model_id=record.inputs.model_id,
         user_ref=row.user_ref,
         context=record.inputs.features,
-        action=taken(record.inputs, chosen),
+        action=NOTHING_SENT if chosen is None else taken(record.inputs, chosen),
         slot_at=at,
         matures_at=at + spec.wait_time,
         config_version=record.config_version,

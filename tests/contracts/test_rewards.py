@@ -226,3 +226,29 @@ def test_a_template_nobody_was_sent_has_insights_too(service: PersonalizationSer
     assert [one["variant_id"] for one in found["variants"]] == ["a", "b"]
     with pytest.raises(NotFound):
         service.template_insights("other")
+
+
+def test_what_people_do_without_a_message_is_learned_and_holds_messages_back(
+    house: House, service: PersonalizationService, clock: ManualClock
+) -> None:
+    """Regulars buy anyway, less often when they are written to; strangers only then."""
+    service.create_template(OFFER)
+    service.patch_config({"holdout_no_send": 0.3, "exploration": 0.1})
+    for round_ in range(12):
+        people = [asked(f"u{round_}-{i}", context={"regular": i % 2 == 0}) for i in range(80)]
+        documents = [answer.document for answer in service.personalize_many(people)]  # type: ignore[union-attr]
+        buys = []
+        for i, document in enumerate(documents):
+            sent = document["action"] == "send"
+            if (i % 4 == 0 or not sent) if i % 2 == 0 else (i % 3 == 0 and sent):
+                buys.append(happened(document, EventType.CONVERTED, clock.now()))
+        service.record(buys)
+        clock.advance(SECOND)
+        follow(house)
+    service.patch_config({"holdout_no_send": 0.0, "exploration": 0.0})
+    for regular, action, reason in ((True, "suppress", "low_uplift"), (False, "send", None)):
+        document = service.personalize(asked(f"new-{regular}", context={"regular": regular}, explain=True)).document
+        assert document["action"] == action
+        assert (document["suppression"] or {}).get("reason") == reason
+        assert service.decision(document["decision_id"], replay=True)["replay"]["identical"]
+    assert checked(house)

@@ -218,6 +218,16 @@ def test_a_holdout_is_a_share_of_users_kept_on_the_baseline() -> None:
     assert prepare(question(config=config, bucket=0.35)).mode is Mode.ONLINE
 
 
+def test_who_is_drawn_to_get_nothing_teaches_what_comes_without_a_message_if_they_consent() -> None:
+    config = TenantConfig(holdout_no_send=0.1)
+    held = prepare(question(config=config, bucket=0.05))
+    assert held.trains
+    assert held.inputs.features == prepare(question(config=config, bucket=0.5)).inputs.features != ()
+    assert not prepare(question(config=config, bucket=0.05, profile=profile(consent=Consent(learning=False)))).trains
+    off = TenantConfig(holdout_no_send=0.1, learning_mode=LearningMode.OFF)
+    assert not prepare(question(config=off, bucket=0.05)).trains
+
+
 def test_a_held_back_message_goes_by_the_first_reachable_listed_channel_at_the_earliest_slot() -> None:
     person = profile(
         reachability={"email": False},

@@ -9,7 +9,7 @@ from personalization.deciding.paths import CHANNEL, SEND, TIMING, VARIANT
 from personalization.deciding.record import Candidate, ChannelOption, Inputs, Outcome
 from personalization.deciding.stages import draw_many
 from personalization.learning.drawing import GRID
-from personalization.learning.encoding import BIAS, Taken, channel_key, variant_acts
+from personalization.learning.encoding import BIAS, NOTHING_SENT, Taken, channel_key, variant_acts
 from personalization.learning.frequency import Losses
 from personalization.learning.logistic import RewardModel
 from personalization.learning.policy import Policy, decode_policy, encode_policy, fresh_policy
@@ -197,6 +197,51 @@ def test_exploration_bounds_sending_what_should_be_held_back() -> None:
         assert max(o.explored for o in outcomes) <= 0.1 + 1e-9
         off = sum(o.chosen != o.greedy for o in outcomes) / len(outcomes)
         assert off == pytest.approx(outcomes[0].explored, abs=0.03)
+
+
+def unprompted(rate: float, rows: int = 1_000) -> Policy:
+    """Messages earn 0.3; so many rows of people without one earn `rate`."""
+    rng, with_it, without = np.random.default_rng(9), RewardModel(), RewardModel()
+    taken = [Taken(ARMS[i % 3], EMAIL, i % 168) for i in range(2_000)]
+    with_it.enter([((BIAS, 256),)] * 2_000, taken, (rng.random(2_000) < 0.3).astype(float).tolist(), [1.0] * 2_000)
+    got = (rng.random(rows) < rate).astype(float).tolist()
+    without.enter([((BIAS, 256),)] * rows, [NOTHING_SENT] * rows, got, [1.0] * rows)
+    return decode_policy(encode_policy(with_it, {}, unsent=without), 1, "m")
+
+
+def test_who_does_as_well_without_a_message_gets_none() -> None:
+    outcomes = decided(unprompted(0.6), 0, exploration=0)
+    assert all(o.chosen is None and o.suppression == "low_uplift" and o.held == "low_uplift" for o in outcomes)
+    assert all(o.chosen is not None and o.send == 1.0 for o in decided(unprompted(0.0), 0, exploration=1_000_000))
+
+
+def test_too_few_without_a_message_hold_nobody_back() -> None:
+    assert all(o.chosen is not None and o.send == 1.0 for o in decided(unprompted(0.9, rows=99), 0, exploration=1_000_000))
+
+
+def test_where_the_uplift_is_in_doubt_it_is_sent_as_often_as_is_logged() -> None:
+    for rate in (0.30, 0.33, 0.36):
+        outcomes = decided(unprompted(rate, rows=300), 0, exploration=1_000_000)
+        sent = [o for o in outcomes if o.chosen is not None]
+        share = sent[0].send if sent else 0.0
+        assert len(sent) / len(outcomes) == pytest.approx(share, abs=0.04)
+    assert max(o.explored for o in decided(unprompted(0.33, rows=300), 0, exploration=100_000)) <= 0.1 + 1e-9
+
+
+def test_a_snapshot_says_of_itself_what_comes_without_a_message() -> None:
+    policy = unprompted(0.6)
+    assert policy.unsent is not None
+    value, deviation = policy.unsent.expected(((BIAS, 256),))
+    assert value == pytest.approx(0.6, abs=0.05)
+    assert 0.0 < deviation < 0.05
+    assert unprompted(0.9, rows=99).unsent is None
+
+
+def test_an_erased_trait_is_looked_for_among_those_without_a_message_too() -> None:
+    without = RewardModel()
+    without.enter([((BIAS, 256), (7, 256))] * 100, [NOTHING_SENT] * 100, [0.0] * 100, [1.0] * 100)
+    policy = decode_policy(encode_policy(RewardModel(), {}, unsent=without), 1, "m")
+    assert policy.pairs() == without.design.index.keys() != policy.index.keys()
 
 
 def test_the_baseline_of_a_holdout_is_never_held_back() -> None:

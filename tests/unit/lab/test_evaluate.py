@@ -11,6 +11,7 @@ from personalization.errors import MisconfiguredError
 from personalization.lab import coverage, targeting
 from personalization.lab.datasets import DEFAULT_FOLDER
 from personalization.lab.evaluate import TASKS, Evaluation, Step, Task, evaluate
+from personalization.lab.pages import Chart, LineChart
 from personalization.lab.scores import Score
 from personalization.settings import settings_from
 
@@ -63,7 +64,18 @@ def test_rows_say_what_was_asked_and_whether_it_was_met() -> None:
     assert found.rows()[1] == ("  m", "0.5000", "0.4000 .. 0.6000", "0.7000", "0.1000", ">= 0.6000", "MISSED")
     assert found.rows()[2][-2:] == ("<= 0.6000", "met")
     assert [chart.title for chart in found.charts()] == ["t", "u"]
-    assert found.charts()[1].bars[0].value == 0.0
+    last = found.charts()[1]
+    assert isinstance(last, Chart)
+    assert last.bars[0].value == 0.0
+
+
+def test_curves_are_drawn_after_the_bars_beside_a_random_order() -> None:
+    curve = ((0.0, 0.0), (0.5, 0.4), (1.0, 0.5))
+    found = Evaluation([Score(task="t", metric="m", value=0.1, curve=curve), Score(task="u", metric="m", value=0.1)])
+    assert [chart.title for chart in found.charts()] == ["t", "u", "t: gain a person"]
+    drawn = found.charts()[2]
+    assert isinstance(drawn, LineChart)
+    assert [line.points for line in drawn.lines] == [curve, (curve[0], curve[2])]
 
 
 def test_a_folder_without_any_of_the_files_is_refused(tmp_path: Path) -> None:

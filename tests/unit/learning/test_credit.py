@@ -2,7 +2,7 @@ import pytest
 
 from personalization.learning.credit import FULL, CreditLedger
 from personalization.learning.earning import OpenDecision
-from personalization.learning.encoding import BIAS, Taken, channel_key, variant_acts
+from personalization.learning.encoding import BIAS, NOTHING_SENT, Taken, channel_key, variant_acts
 from personalization.reward import RewardSpec
 from personalization.vocabulary import Aggregation
 
@@ -222,3 +222,44 @@ def test_a_discarded_decision_takes_its_loss_along() -> None:
     ledger.discarded(1)
     assert lost(ledger) == (0.0, 0.0)
     assert sum(ledger.losses.sends) == 0.0
+
+
+# -- nothing sent ----------------------------------------------------------------------------------------------------
+
+
+def unsent(seq: int) -> OpenDecision:
+    one = decision(seq, user=None)
+    one.action = NOTHING_SENT
+    return one
+
+
+def test_what_comes_without_a_message_is_learned_beside_what_comes_with_one() -> None:
+    ledger = ledger_with(unsent(1), decision(2, user=None))
+    ledger.exposed([1, 2])
+    engage(ledger, "converted")
+    model = ledger.models["m"]
+    assert (model.unsent.weight, model.unsent.total().scalars[3]) == (1.0, 5.0)
+    assert (model.rewards.weight, model.rewards.total().scalars[3]) == (1.0, 0.0)
+    assert model.counts == {"exposed": 1.0}, "events of who got nothing are none of the messages'"
+    ledger.matured([1, 2])
+    assert not model.unsent.waiting
+    assert not model.rewards.waiting
+
+
+def test_who_got_nothing_was_not_lost_by_it() -> None:
+    ledger = ledger_with(unsent(1))
+    ledger.exposed([1])
+    engage(ledger, "unsubscribed")
+    assert ledger.losses == CreditLedger().losses
+    assert ledger.models["m"].harm == {}
+
+
+def test_a_decision_not_to_send_can_be_discarded_and_kept() -> None:
+    ledger = ledger_with(unsent(1), unsent(2))
+    ledger.exposed([1, 2])
+    again = CreditLedger.unpack(ledger.pack())
+    assert again.pack() == ledger.pack()
+    for one in (ledger, again):
+        one.discarded(1)
+    assert ledger.models["m"].unsent.weight == 1.0
+    assert ledger.digest() == again.digest()
