@@ -20,14 +20,12 @@ class Slots(msgspec.Struct, frozen=True):
     by half an hour inside the window (Lord Howe, twice a year) those after the change are half past.
 
     hours : local hour of week of each slot     open : bit k set when slot k is outside quiet hours
-    hours_of_day : the local hour 0..23 of each slot, a byte a slot
     """
 
     earliest: int
     first_hour: int
     hours: tuple[int, ...]
     open: int
-    hours_of_day: bytes
 
     def at(self, k: int) -> int:
         return slot_time(self.earliest, self.first_hour, k)
@@ -43,20 +41,19 @@ def slots_of(zone: ZoneInfo, earliest: int, latest: int, quiet: tuple[QuietHours
     offset = utc_offset(earliest, zone)
     first_hour = earliest - (earliest + offset) % HOUR + HOUR
     count = max(0, min(MOST_SLOTS - 1, -(-(latest - first_hour) // HOUR)))
-    hours, open_, of_day = _hourly(zone, first_hour, count, quiet)
+    hours, open_ = _hourly(zone, first_hour, count, quiet)
     now, now_open = hour_of_week(earliest, offset), not is_quiet(earliest + offset, quiet)
-    return Slots(earliest, first_hour, (now, *hours), open_ << 1 | now_open, bytes((now % 24,)) + of_day)
+    return Slots(earliest, first_hour, (now, *hours), open_ << 1 | now_open)
 
 
 def no_slots(earliest: int) -> Slots:
     """Of a window that is over before it begins."""
-    return Slots(earliest, earliest, (0,), 0, b"\0")
+    return Slots(earliest, earliest, (0,), 0)
 
 
 @lru_cache(maxsize=4096)
-def _hourly(zone: ZoneInfo, first_hour: int, count: int, quiet: tuple[QuietHours, ...]) -> tuple[tuple[int, ...], int, bytes]:
-    """Local hours of week of the slots after the first, which are outside quiet hours, and hours of day; the same for a
-    whole hour."""
+def _hourly(zone: ZoneInfo, first_hour: int, count: int, quiet: tuple[QuietHours, ...]) -> tuple[tuple[int, ...], int]:
+    """Local hours of week of the slots after the first, and which are outside quiet hours; the same for a whole hour."""
     hours, open_ = [], 0
     for k in range(count):
         at = first_hour + k * HOUR
@@ -64,7 +61,7 @@ def _hourly(zone: ZoneInfo, first_hour: int, count: int, quiet: tuple[QuietHours
         hours.append(hour_of_week(at, offset))
         if not is_quiet(at + offset, quiet):
             open_ |= 1 << k
-    return tuple(hours), open_, bytes([hour % 24 for hour in hours])
+    return tuple(hours), open_
 
 
 @lru_cache(maxsize=4096)

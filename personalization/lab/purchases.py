@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
 
 from personalization.clock import SystemClock
 from personalization.lab.datasets import TransactionLog, cdnow, online_retail
 from personalization.lab.scores import Score
 from personalization.learning.bgnbd import BGNBD, fit_bgnbd
+from personalization.learning.calibration import auc
 from personalization.learning.gammagamma import GammaGamma, fit_gammagamma
 from personalization.learning.laplace import Array
 from personalization.learning.lifetime import WEEKS_A_MONTH, lifetime_value
@@ -215,12 +215,7 @@ def _correlation(forecast: Array, truth: Array) -> float:
 
 
 def _auc(forecast: Array, truth: Array) -> float:
-    """Mann-Whitney's, ties counting half; a half where there is nothing to tell apart."""
-    ones = float(truth.sum())
-    if not 0.0 < ones < len(truth):
-        return 0.5
-    ranks = float(rankdata(forecast)[truth > 0.0].sum())
-    return (ranks - ones * (ones + 1.0) / 2.0) / (ones * (len(truth) - ones))
+    return auc(truth, forecast)
 
 
 def _ratio(forecast: Array, truth: Array) -> float:

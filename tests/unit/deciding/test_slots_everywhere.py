@@ -117,12 +117,10 @@ def test_every_slot_is_named_and_opened_by_the_wall_clock(
 ) -> None:
     name, earliest = moment
     slots = slots_of(zone(name), earliest, earliest + length, quiet)
-    assert len(slots.hours) == len(slots.hours_of_day)
     assert slots.open >> len(slots.hours) == 0
     for k, at in enumerate(times(slots)):
         wall = local(at, name)
         assert slots.hours[k] == wall.weekday() * 24 + wall.hour
-        assert slots.hours_of_day[k] == wall.hour
         assert is_open(slots, k) is not silent(at, name, quiet)
     assert int.from_bytes(slot_mask(slots.open), "little") == slots.open
 
