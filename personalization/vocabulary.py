@@ -69,6 +69,17 @@ class PolicyMethod(StrEnum):
     LINUCB = "linucb"
 
 
+class ModelStatus(StrEnum):
+    """Where a version of a model stands: SHADOW is judged beside the LIVE one and serves nobody, FAILED says why in its report."""
+
+    TRAINING = "training"
+    READY = "ready"
+    SHADOW = "shadow"
+    LIVE = "live"
+    RETIRED = "retired"
+    FAILED = "failed"
+
+
 class Suppression(StrEnum):
     """Why nothing is sent."""
 

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from personalization.messages import LogEntry
 from personalization.profile import Consent, PersonalizationProfile
+from personalization.storage.model_versions import ModelVersionStore
 from personalization.template import Template
 from personalization.tenant import FrequencyCap, TenantConfig
 
@@ -594,6 +595,7 @@ class Storage:
     templates: TemplateStore
     log: LogStore
     snapshots: SnapshotStore
+    model_versions: ModelVersionStore
     checkpoints: CheckpointStore
     privacy: PrivacyStore
     repeats: RepeatStore

@@ -9,6 +9,7 @@ from personalization.sealing import Cipher
 from personalization.storage.base import Storage
 from personalization.storage.memory.followers import MemoryCheckpoints, MemoryElection, MemoryLife, MemorySnapshots
 from personalization.storage.memory.log import MemoryLog
+from personalization.storage.memory.model_versions import MemoryModelVersions
 from personalization.storage.memory.privacy import MemoryPrivacy
 from personalization.storage.memory.profiles import MemoryProfiles
 from personalization.storage.memory.repeats import MemoryRepeats
@@ -34,6 +35,7 @@ def open_memory_storage(cipher: Cipher, token: Callable[[int], bytes] = os.urand
         templates=MemoryTemplates(house),
         log=MemoryLog(house),
         snapshots=MemorySnapshots(house),
+        model_versions=MemoryModelVersions(house),
         checkpoints=MemoryCheckpoints(house),
         privacy=MemoryPrivacy(house, repeats, cipher, token),
         repeats=repeats,

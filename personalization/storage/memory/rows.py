@@ -13,6 +13,7 @@ from personalization.messages import LogEntry
 from personalization.profile import Consent, PersonalizationProfile
 from personalization.sealing import TenantKeys
 from personalization.storage.base import ApiKeyRecord, Erasure, NewDecision, Snapshot, Words
+from personalization.storage.model_versions import ModelVersion
 from personalization.storage.rules import LOGGED, as_log_entry
 from personalization.template import Template
 from personalization.tenant import TenantConfig
@@ -83,6 +84,7 @@ class Rows:
         self.tenants: dict[str, TenantRows] = {}
         self.api_keys: dict[str, ApiKeyRecord] = {}
         self.snapshots: dict[int, Snapshot] = {}
+        self.model_versions: dict[tuple[str, str, int], tuple[ModelVersion, bytes | None]] = {}
 
     def known(self, tenant_id: str) -> TenantRows:
         """For reading: nobody's rows when there is no such tenant."""

@@ -15,6 +15,7 @@ from personalization.storage.sql.fence import Fence
 from personalization.storage.sql.keys import SqlApiKeys
 from personalization.storage.sql.log import SqlLog
 from personalization.storage.sql.migration import SqlLife
+from personalization.storage.sql.model_versions import SqlModelVersions
 from personalization.storage.sql.postgresql import PostgresDatabase
 from personalization.storage.sql.privacy import SqlPrivacy
 from personalization.storage.sql.profiles import SqlProfiles
@@ -45,6 +46,7 @@ def open_sql_storage(url: str, cipher: Cipher, clock: Clock | None = None, token
         templates=SqlTemplates(database),
         log=SqlLog(database, cipher, tenants, users, fence),
         snapshots=SqlSnapshots(database),
+        model_versions=SqlModelVersions(database),
         checkpoints=SqlCheckpoints(database),
         privacy=SqlPrivacy(database, cipher, tenants, users, token),
         repeats=SqlRepeats(database, cipher, tenants),

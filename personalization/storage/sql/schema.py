@@ -216,6 +216,24 @@ snapshots = sa.Table(
     sa.Index("snapshots_by_model", "tenant_id", "model_id", "snapshot_id"),
 )
 
+#: `change` grows with every change of any row, so that other processes see what is new to them.
+model_versions = sa.Table(
+    "model_versions",
+    metadata,
+    _tenant(references=True),
+    sa.Column("model_id", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("changed_at", sa.BigInteger, nullable=False),
+    sa.Column("change", sa.BigInteger, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text),
+    sa.Column("artifact", sa.LargeBinary),
+    sa.Index("model_versions_by_change", "change", unique=True),
+    sa.Index("model_versions_by_status", "status", "change"),
+)
+
 checkpoints = sa.Table(
     "checkpoints",
     metadata,
