@@ -48,8 +48,8 @@ class Column:
             return "missing"
         if self.text:
             return repr(self.cuts[which - 1]) if which <= len(self.cuts) else "other values"
-        ends = (-math.inf, *(float(cut) for cut in self.cuts), math.inf)
-        return _between(ends[which - 1], ends[which])
+        ends = (-math.inf, *(float(cut) for cut in self.cuts), math.inf, math.inf)
+        return _between(*ends[which - 1 : which + 2])
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,6 @@ def _frequent(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(text for text in ordered[:_MOST] if counts[text] >= _LEAST_ROWS)
 
 
-def _between(low: float, high: float) -> str:
-    """Numbers above low, up to high; next to each other they are one value."""
-    below, most = (f"{round(end, 12) + 0.0:.4g}" for end in (low, high))
-    if math.nextafter(low, math.inf) == high:
-        return most
-    return f"above {below}" if high == math.inf else f"up to {most}" if low == -math.inf else f"{below} to {most}"
-
-
 def _deciles(name: str, values: Sequence[Value]) -> tuple[float, ...]:
     """A value that is two deciles is cut off from below too: at the number next to it."""
     x = numbers_of(name, values)
@@ -120,3 +112,12 @@ def _counts(name: str, text: bool, cuts: Sequence[float | str], values: Sequence
         x = numbers_of(name, values)
         codes = np.where(np.isnan(x), 0, np.searchsorted(np.array(cuts, np.float64), x) + 1)
     return np.bincount(codes, minlength=len(cuts) + 2)
+
+
+def _between(low: float, high: float, following: float) -> str:
+    """Numbers above low, up to high; next to each other they are one value, and the bin before that one ends below it."""
+    least, most = (f"{round(end, 12) + 0.0:.4g}" for end in (low, high))
+    if math.nextafter(low, math.inf) == high:
+        return most
+    until = f"below {most}" if math.nextafter(high, math.inf) == following else f"up to {most}"
+    return f"above {least}" if high == math.inf else until if low == -math.inf else f"above {least}, {until}"

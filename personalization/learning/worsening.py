@@ -11,7 +11,7 @@ Ramdas, McAuliffe and Sekhon 2021, "Time-uniform, nonparametric, nonasymptotic c
 variance (Waudby-Smith et al. 2024, "Time-uniform central limit theory"): a sum without drift and of variance v ever gets over it
 with probability a at most, so it may be looked at after every row. It is meant for independent rows. What a person's rows, or
 all rows by the error of M, have in common makes the sum at one time more like that at another than in the case it is made for,
-and so less likely to get over it (Slepian 1962). r makes it lowest after m rows.
+and so less likely to get over it (Slepian 1962). r is set once, by m and s, and makes it lowest after about m rows.
 
 A model that gets worse late would be shielded by its good past. So such a sum begins anew every m rows, the k-th (from 1) with a
 probability of 1 / (k (k + 1)) of what is allowed in all, which is a sum of 1; the last RECENT of them are looked at.
@@ -39,6 +39,8 @@ FALSE_ALARMS = 0.01
 FEWEST = 30
 #: Sums begun that are looked at.
 RECENT = 20
+#: Of a mean; below it lies no difference.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Worsening:
 
     @property
     def sentence(self) -> str:
-        if self.rise == -math.inf:
+        if max(self.rise, self.always) == -math.inf:
             return f"The loss is not judged yet: {self.people} people, at least {FEWEST} are needed then and now."
         return f"The loss is {self.level}: {self.then:.4g} held out, {self.now:.4g} of the latest rows. {_ADVICE[self.level]}"
 
@@ -91,15 +93,12 @@ _ADVICE: dict[Level, str] = {
 
 def loss(losses: Array, clusters: IntArray | None = None) -> Loss:
     """losses (n,)    clusters (n,): rows of one number are one person's. Raises ArrayInvalid. O(n log n)."""
-    _check(losses, clusters)
-    people = len(losses) if clusters is None else len(np.unique(clusters))
-    return Loss(float(losses.mean()), standard_error(losses, clusters), float(losses.std()), len(losses), people)
+    return _latest(losses, _people(losses, clusters), 0)
 
 
 def worsening(then: Loss, losses: Array, clusters: IntArray | None = None) -> Worsening:
     """losses (n,) of all rows since the model was taught, in order of time; otherwise as `loss`. O(RECENT^2 m log m)."""
-    _check(losses, clusters)
-    people = None if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    people = _people(losses, clusters)
     starts = range(0, len(losses), then.rows)[-RECENT:]
     bounds = {start: _always(then, _latest(losses, people, start), start // then.rows + 1) for start in starts}
     since = max(bounds, key=lambda start: bounds[start])
@@ -107,8 +106,10 @@ def worsening(then: Loss, losses: Array, clusters: IntArray | None = None) -> Wo
     return Worsening(then=then.mean, now=now.mean, rise=_once(then, now), always=bounds[since], since=since, people=now.people)
 
 
-def _latest(losses: Array, people: IntArray | None, start: int) -> Loss:
-    return loss(losses[start:], None if people is None else people[start:])
+def _latest(losses: Array, people: IntArray, start: int) -> Loss:
+    mine, clusters = losses[start:], people[start:]
+    met = int(np.count_nonzero(np.bincount(clusters)))
+    return Loss(float(mine.mean()), standard_error(mine, clusters), float(mine.std()), len(mine), met)
 
 
 def _once(then: Loss, now: Loss) -> float:
@@ -125,14 +126,14 @@ def _always(then: Loss, now: Loss, k: int) -> float:
     if min(then.people, now.people) < FEWEST:
         return -math.inf
     known, own = _variances(then, now)
-    best, a = 2.0 * then.rows**2 * known, FALSE_ALARMS / (k * (k + 1))
+    best, a = 2.0 * (then.rows * then.standard_error) ** 2, FALSE_ALARMS / (k * (k + 1))
     return now.mean - then.mean - _boundary(now.rows**2 * (own + known), best, a) / now.rows
 
 
 def _variances(then: Loss, now: Loss) -> tuple[float, float]:
     """s^2 and e^2, neither below what the other's rows would say: a few alike rows, or a mean low for want of the large losses,
-    know too little of their own spread."""
-    known = max(then.standard_error**2, now.deviation**2 / then.rows)
+    know too little of their own spread. Nor is rounding a rise."""
+    known = max(then.standard_error**2, now.deviation**2 / then.rows, (_ROUNDING * then.mean) ** 2)
     return known, max(now.standard_error**2, then.deviation**2 / now.rows)
 
 
@@ -143,8 +144,10 @@ def _boundary(v: float, best: float, a: float) -> float:
     return math.sqrt(2.0 * (v + r) * math.log1p(math.sqrt((v + r) / r) / (2.0 * a)))
 
 
-def _check(losses: Array, clusters: IntArray | None) -> None:
+def _people(losses: Array, clusters: IntArray | None) -> IntArray:
+    """(n,) from 0 on, each row a person of its own where there are no clusters."""
     if not len(losses) or losses.ndim != 1 or not np.isfinite(losses).all():
         raise ArrayInvalid("losses", "are none, not finite or not one a row", "give one finite loss a row")
-    if clusters is not None and (len(clusters) != len(losses) or clusters.min() < 0):
-        raise ArrayInvalid("clusters", "are not one a row or below 0", "give the number of each row's person")
+    if clusters is not None and len(clusters) != len(losses):
+        raise ArrayInvalid("clusters", "are not one a row", "give the number of each row's person")
+    return np.arange(len(losses)) if clusters is None else np.unique(clusters, return_inverse=True)[1]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from personalization.errors import ArrayInvalid
-from personalization.learning.drift import chance, drift, psi
+from personalization.learning.drift import Drift, chance, drift, psi
 from personalization.learning.reference import Reference, reference
 from personalization.learning.tables import Table
 from personalization.learning.worsening import FEWEST, loss
@@ -27,8 +27,8 @@ def people(n: int, seed: int, moved: float = 0.0, gone: float = 0.0) -> Table:
     }
 
 
-def levels(found: object) -> dict[str, str]:
-    return {shift.name: shift.level for shift in found.shifts}  # type: ignore[attr-defined]
+def levels(found: Drift) -> dict[str, str]:
+    return {shift.name: shift.level for shift in found.shifts}
 
 
 def test_psi_is_that_by_hand_with_half_a_row_more_in_each_bin() -> None:
@@ -127,9 +127,9 @@ def test_a_reference_counts_every_row_in_every_column_and_leaves_out_what_taught
 def test_every_bin_says_in_words_which_values_it_holds() -> None:
     table = {"age": list(range(20, 40)), "plan": ["a"] * 12 + ["b"] * 8, "orders": [0.0] * 15 + [1.0] * 3 + [2.5, 7.0]}
     age, plan, orders = ([c.label(which) for which in range(len(c.counts))] for c in reference(table).columns)
-    assert (age[:3], age[-1]) == (["missing", "up to 21", "21 to 23"], "above 37")
+    assert (age[:3], age[-1]) == (["missing", "up to 21", "above 21, up to 23"], "above 37")
     assert plan == ["missing", "'a'", "'b'", "other values"]
-    assert orders == ["missing", "up to 0", "0", "0 to 1", "1", "above 1"]
+    assert orders == ["missing", "below 0", "0", "above 0, below 1", "1", "above 1"]
 
 
 def test_what_a_model_loses_is_judged_where_losses_were_held_out_and_are_known() -> None:
