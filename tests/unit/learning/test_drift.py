@@ -2,15 +2,23 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from personalization.errors import ArrayInvalid
+from personalization.lab.datasets import DEFAULT_FOLDER, bank_marketing
 from personalization.learning.drift import Drift, chance, drift, psi
 from personalization.learning.reference import Reference, reference
 from personalization.learning.tables import Table
 from personalization.learning.worsening import FEWEST, loss
+from personalization.settings import settings_from
+
+FOLDER = Path(settings_from().data_dir or DEFAULT_FOLDER)
+with_data = pytest.mark.skipif(
+    not (FOLDER / "bank_marketing.csv.gz").exists(), reason=f"bank_marketing.csv.gz is not in {FOLDER}; set PERSONALIZATION_DATA"
+)
 
 
 def people(n: int, seed: int, moved: float = 0.0, gone: float = 0.0) -> Table:
@@ -158,3 +166,17 @@ def test_columns_that_do_not_fit_the_reference_are_named() -> None:
         drift(taught, people(0, seed=1))
     with pytest.raises(ArrayInvalid, match="no rows"):
         reference({"x": []})
+
+
+@with_data
+def test_calls_of_a_bank_are_steady_in_random_order_and_drift_in_that_of_time() -> None:
+    """28,831 calls from May 2008 on: the first 10,000 against the next 3,000."""
+    table = bank_marketing(FOLDER).table
+    rows = np.random.default_rng(1).permutation(len(table["age"]))
+    for order, moved in ((rows, set()), (np.sort(rows), {"month", "contact", "euribor3m"})):
+        then, now = (
+            {name: [values[i] for i in part] for name, values in table.items()} for part in np.split(order[:13_000], [10_000])
+        )
+        found = {name for name, level in levels(drift(reference(then), now)).items() if level == "drifted"}
+        assert found >= moved
+        assert bool(found) == bool(moved)
