@@ -26,6 +26,7 @@ from scipy.stats import rankdata
 
 from personalization.errors import ArrayInvalid
 from personalization.learning.evaluation import Array, IntArray
+from personalization.learning.intervals import wilson
 
 #: Probabilities are kept this far from 0 and 1 where their logarithm is taken.
 _LEAST = 1e-9
@@ -54,6 +55,36 @@ def expected_calibration_error(y: Array, p: Array, bins: int = 15) -> float:
     """Rows of one probability may fall into two bins; they are ordered by probability alone."""
     parts = np.array_split(np.argsort(p, kind="stable"), bins)
     return float(sum(abs(float((p[part] - y[part]).sum())) for part in parts) / max(len(p), 1))
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Rows of like probability: mean p, share of ones, its 95 % interval (Wilson 1927, rows independent), how many."""
+
+    predicted: float
+    observed: float
+    low: float
+    high: float
+    rows: int
+
+
+def calibration_curve(y: Array, p: Array, bins: int = 10) -> tuple[Bin, ...]:
+    """Bins of about equal mass, ascending, fewer where probabilities are tied: those of one value stay together.
+
+    A bin whose interval lies beside its mean p is off. Raises ArrayInvalid. O(n log n).
+    """
+    _check(y, p)
+    if bins < 1:
+        raise ArrayInvalid("bins", "are less than one", "ask for at least one")
+    edges = np.unique(np.quantile(p, np.arange(1, bins) / bins, method="inverted_cdf"))
+    codes = np.searchsorted(edges, p)
+    parts = [codes == code for code in np.unique(codes)]
+    return tuple(_bin(y[part], p[part]) for part in parts)
+
+
+def _bin(y: Array, p: Array) -> Bin:
+    low, high = wilson(float(y.mean()), len(y))
+    return Bin(float(p.mean()), float(y.mean()), low, high, len(y))
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class Number:
     knots: tuple[float, ...]
 
     def columns(self, values: Sequence[Value]) -> list[Array]:
-        x = _numbers(self.name, values)
+        x = numbers_of(self.name, values)
         missing = np.isnan(x)
         x = np.clip(np.where(missing, self.mean, x), self.knots[0], self.knots[-1])
         pieces = [np.clip((x - a) / (b - a), 0.0, 1.0) for a, b in zip(self.knots, self.knots[1:], strict=False)]
@@ -59,7 +59,7 @@ class Category:
     values: tuple[str, ...]
 
     def columns(self, values: Sequence[Value]) -> list[Array]:
-        texts = _texts(self.name, values)
+        texts = texts_of(self.name, values)
         return [np.array([text == value for text in texts], np.float64) for value in ("", *self.values)]
 
 
@@ -74,7 +74,7 @@ class Encoder:
 
     def design(self, table: Table) -> Array:
         """(n, d), without a constant column. Raises ArrayInvalid where a column is missing or of another type. O(n d)."""
-        rows = _rows(table)
+        rows = rows_of(table)
         if absent := [part.name for part in self.parts if part.name not in table]:
             raise ArrayInvalid(absent[0], "is not in the table", "give every column that was learned from")
         columns = _columns(self.parts, table)
@@ -98,7 +98,7 @@ class Encoder:
 
 def encoder(table: Table) -> Encoder:
     """Learn a design from a table. Raises ArrayInvalid on unequal lengths and on columns that mix numbers and text."""
-    rows = _rows(table)
+    rows = rows_of(table)
     parts = tuple(part for name, values in table.items() if (part := _part(name, values)) is not None)
     columns = _columns(parts, table) if rows else []
     kept = tuple(i for i, column in enumerate(columns) if np.ptp(column) > 0.0)
@@ -113,7 +113,7 @@ def leaks(table: Table, outcomes: Array, rng: np.random.Generator, bound: float 
     own) in the other half of the table, so that an identifier does not look like a leak. outcomes : (n,) 0 or 1.
     Raises ArrayInvalid.
     """
-    if len(outcomes) < 2 or _rows(table) != len(outcomes) or not np.isin(outcomes, (0.0, 1.0)).all():
+    if len(outcomes) < 2 or rows_of(table) != len(outcomes) or not np.isin(outcomes, (0.0, 1.0)).all():
         raise ArrayInvalid("outcomes", "are not 0 or 1, too few, or not as many as rows", "give one outcome a row, at least two")
     halves = folds_of(len(outcomes), 2, rng)
     found = {name: _alone(_labels(name, values), outcomes, halves) for name, values in table.items()}
@@ -126,9 +126,9 @@ def _part(name: str, values: Sequence[Value]) -> Number | Category | None:
     if not present:
         return None
     if isinstance(present[0], str):
-        counts = Counter(text for text in _texts(name, values) if text)
+        counts = Counter(text for text in texts_of(name, values) if text)
         return Category(name, tuple(text for text, _ in sorted(counts.items(), key=lambda kv: (-kv[1], kv[0]))[:_MOST]))
-    x = _numbers(name, values)
+    x = numbers_of(name, values)
     x = x[~np.isnan(x)]
     knots = np.unique(np.quantile(x, np.linspace(0.0, 1.0, _PIECES + 1)))
     return Number(name, float(np.mean(x)), tuple(knots.tolist()))
@@ -145,7 +145,8 @@ def _scaling(column: Array) -> tuple[float, float]:
     return float(column.mean()), float(column.std()) or 1.0
 
 
-def _rows(table: Table) -> int:
+def rows_of(table: Table) -> int:
+    """How many. Raises ArrayInvalid on no columns, unequal lengths and values of another type than `Value`."""
     lengths = {name: len(values) for name, values in table.items()}
     if not lengths:
         raise ArrayInvalid("table", "has no columns", "give at least one")
@@ -168,7 +169,7 @@ def _missing(value: Value) -> bool:
     return value is None or (not value.strip() if isinstance(value, str) else not math.isfinite(value))
 
 
-def _numbers(name: str, values: Sequence[Value]) -> Array:
+def numbers_of(name: str, values: Sequence[Value]) -> Array:
     """(n,), NaN where missing."""
     if wrong := next((value for value in values if isinstance(value, str) and value.strip()), None):
         raise ArrayInvalid(name, f"holds the text {wrong!r} among numbers", "give numbers only, None for unknown")
@@ -176,7 +177,7 @@ def _numbers(name: str, values: Sequence[Value]) -> Array:
     return np.clip(np.array(x, np.float64), -1e100, 1e100)
 
 
-def _texts(name: str, values: Sequence[Value]) -> list[str]:
+def texts_of(name: str, values: Sequence[Value]) -> list[str]:
     """(n,), "" where missing."""
     wrong = next((value for value in values if not _missing(value) and not isinstance(value, str)), None)
     if wrong is not None:
@@ -187,8 +188,8 @@ def _texts(name: str, values: Sequence[Value]) -> list[str]:
 def _labels(name: str, values: Sequence[Value]) -> list[str]:
     part = _part(name, values)
     if part is None or isinstance(part, Category):
-        return _texts(name, values)
-    x = _numbers(name, values)
+        return texts_of(name, values)
+    x = numbers_of(name, values)
     edges = np.unique(np.nanquantile(x, np.linspace(0.0, 1.0, _LEAK_BINS + 1)[1:-1]))
     return [str(label) for label in np.where(np.isnan(x), -1, np.searchsorted(edges, x))]
 
