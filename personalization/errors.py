@@ -10,7 +10,8 @@ PersonalizationError
 │   └── MissingVariables        no variant has all its variables
 ├── NotFound                    unknown id, or another tenant's (404)
 ├── Conflict                    version conflict, or an id used for something else (409)
-│   └── StillRunning            the first request of an Idempotency-Key is under way (409)
+│   ├── StillRunning            the first request of an Idempotency-Key is under way (409)
+│   └── PromotionRefused        a version of a model that its gate does not let serve (409)
 ├── Erased                      the person was erased; only a new profile starts them afresh (409)
 ├── KeyReused                   an Idempotency-Key with another body (422)
 ├── SupportThin                 a log that says too little of a candidate policy (422)
@@ -136,6 +137,13 @@ class StillRunning(Conflict):
 
     def __init__(self) -> None:
         super().__init__("The first request with this Idempotency-Key is still running; repeat it in 1 s for its answer.")
+
+
+class PromotionRefused(Conflict):
+    title = "Promotion refused"
+
+    def __init__(self, model_id: str, version: int, why: str) -> None:
+        super().__init__(f"Version {version} of {model_id} does not serve. {why}")
 
 
 class Erased(PersonalizationError):

@@ -27,6 +27,9 @@ FOLLOWER_FAILURES = Counter(
     "personalization_follower_failures", "Follower steps that raised and will be tried again", ("follower",), registry=REGISTRY
 )
 SNAPSHOTS = Counter("personalization_snapshots", "Policy snapshots published or loaded", ("what",), registry=REGISTRY)
+MODELS = Counter(
+    "personalization_models", "Trained models loaded, refused, trained, failed, and alarms of drift", ("what",), registry=REGISTRY
+)
 LIMITED = Counter("personalization_rate_limited", "Requests refused by a rate limit", ("limit",), registry=REGISTRY)
 LIMITER_DEGRADED = Counter(
     "personalization_limiter_degraded", "Limits kept in memory because Redis did not answer", registry=REGISTRY

@@ -72,6 +72,18 @@ DEFAULT_CHANNELS: Mapping[str, ChannelSpec] = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class Retraining:
+    """When predictive models are trained anew, and whether a version that passes its gate then serves without being asked.
+
+    every : microseconds between two versions of a model at least
+    """
+
+    automatic: bool = True
+    every: int = DAY
+    promote: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class TenantConfig:
     """One immutable version of a tenant's configuration (DEFAULTS where nothing was said)."""
 
@@ -91,6 +103,7 @@ class TenantConfig:
     frequency_caps: tuple[FrequencyCap, ...] = ()
     quiet_hours: QuietHours | None = None
     channels: Mapping[str, ChannelSpec] = field(default_factory=lambda: dict(DEFAULT_CHANNELS))
+    retraining: Retraining = Retraining()
 
     def channel(self, name: str) -> ChannelSpec:
         return self.channels.get(name) or DEFAULT_CHANNELS.get(name) or ChannelSpec()

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from personalization.clock import DAY, SECOND, from_datetime
 from personalization.errors import MisconfiguredError
+from personalization.lab.tables import column
 
 #: Where the data lie unless PERSONALIZATION_DATA or --data says otherwise.
 DEFAULT_FOLDER = Path("../shared/data")
@@ -201,16 +202,8 @@ def bank_marketing(folder: Path) -> OutcomeLog:
 def _outcomes(path: Path, outcome: str, happened: str, without: Sequence[str] = ()) -> OutcomeLog:
     rows = _rows(path)
     names = [name for name in rows[0] if name != outcome and name not in without]
-    table = {name: _column([row[name].strip() for row in rows]) for name in names}
+    table = {name: column([row[name].strip() for row in rows]) for name in names}
     return OutcomeLog(name=path.name.partition(".")[0], table=table, outcomes=[float(row[outcome] == happened) for row in rows])
-
-
-def _column(cells: Sequence[str]) -> list[float | str | None]:
-    """Numbers where every cell that is not blank is one."""
-    try:
-        return [float(cell) if cell else None for cell in cells]
-    except ValueError:
-        return [cell or None for cell in cells]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from personalization.operations.merging import merged
 from personalization.operations.profiles import quiet_document, quiet_hours
 from personalization.operations.rewarding import reward_document, reward_of
 from personalization.storage.base import Storage
-from personalization.tenant import ChannelSpec, FrequencyCap, TenantConfig
+from personalization.tenant import ChannelSpec, FrequencyCap, Retraining, TenantConfig
 from personalization.vocabulary import ConsentDefault, LearningMode, PolicyMethod, ServiceLevel
 
 _TRIES = 10
@@ -58,6 +58,7 @@ def config_document(config: TenantConfig) -> dict[str, Any]:
         "frequency_caps": [{**asdict(cap), "period": duration(cap.period)} for cap in config.frequency_caps],
         "quiet_hours": None if config.quiet_hours is None else quiet_document(config.quiet_hours),
         "channels": {name: asdict(spec) for name, spec in config.channels.items()},
+        "retraining": {**asdict(config.retraining), "every": duration(config.retraining.every)},
     }
 
 
@@ -79,12 +80,18 @@ def config_of(document: Mapping[str, Any], version: int = 0) -> TenantConfig:
             FrequencyCap(**{**cap, "period": length_of(cap["period"])}) for cap in document.get("frequency_caps", ())
         ),
         quiet_hours=quiet_hours("quiet_hours", document.get("quiet_hours")),
+        retraining=_retraining(document.get("retraining") or {}),
     )
     if "channels" in document:
         config = replace(config, channels={name: ChannelSpec(**spec) for name, spec in document["channels"].items()})
     if config.holdout + config.holdout_no_send > 1.0:
         raise Invalid.field("holdout", "holdout and holdout_no_send together must be at most 1")
     return config
+
+
+def _retraining(document: Mapping[str, Any]) -> Retraining:
+    every = {"every": length_of(document["every"])} if "every" in document else {}
+    return Retraining(**{**document, **every})
 
 
 def _language(tag: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from personalization.rest.schemas import CapBody, ConsentBody, Probability, QuietHoursBody, RewardPatch
+from personalization.rest.schemas import CapBody, ConsentBody, Duration, Probability, QuietHoursBody, RewardPatch
 from personalization.vocabulary import (
     Action,
     Aggregation,
@@ -438,13 +438,68 @@ _METRICS = (
 )
 
 
+_STATUS = "training, ready, shadow, live, retired, failed; untrained where no version is there and no prior serves"
+_CURVES = "By outcome rows of: mean prediction, share it happened to, 95 % interval (low, high), cases"
+_GATE = (
+    "On cases neither had seen: against (the version that was live), verdict (first, better, not_worse, worse, thin), difference, …"
+)
+
+
 class ModelDocument(Struct):
+    """Of a policy: model_id to deployment_config. What else there is belongs to versions of predictive models."""
+
+    model_id: str
+    model_type: str
+    version: Annotated[str, Meta(description="0 is the prior, which nobody's data taught")]
+    status: Annotated[str, Meta(description=_STATUS)]
+    performance_metrics: Annotated[dict[str, Any], Meta(description=_METRICS)]
+    deployment_config: dict[str, Any]
+    base_rates: Annotated[dict[str, Any], Meta(description="The same figures of one prediction for all")] | None = None
+    calibration: Annotated[dict[str, Any], Meta(description=_CURVES)] | None = None
+    gate: Annotated[dict[str, Any], Meta(description=_GATE)] | None = None
+    report: Annotated[list[str], Meta(description="What came of training, in plain sentences")] | None = None
+    lineage: Annotated[dict[str, Any], Meta(description="Source, range of data, cases, code version, seed")] | None = None
+    evaluation: Annotated[dict[str, Any], Meta(description="As POST evaluate found it last")] | None = None
+    monitoring: Annotated[dict[str, Any], Meta(description="Drift of what it reads and of its losses, with alarms")] | None = None
+    newest: Annotated[dict[str, Any], Meta(description="The newest version, where it is not the one that serves")] | None = None
+    replaces: int | None = None
+    asked_by: str | None = None
+    created_at: Time | None = None
+    changed_at: Time | None = None
+    digest: Annotated[str, Meta(description="sha256 of the artifact")] | None = None
+
+
+class ModelEvaluation(Struct):
+    """Of a policy `off_policy`, of a predictive model the rest."""
+
     model_id: str
     model_type: str
     version: str
     status: str
-    performance_metrics: Annotated[dict[str, Any], Meta(description=_METRICS)]
+    performance_metrics: dict[str, Any]
     deployment_config: dict[str, Any]
+    cases: int | None = None
+    people: int | None = None
+    base_rates: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
+    gate: dict[str, Any] | None = None
+    evaluated_at: Time | None = None
+    off_policy: (
+        Annotated[list[Any], Meta(description="What each variant for all, and what was learned, would have earned")] | None
+    ) = None
+
+
+class ModelCard(Struct):
+    model_id: str
+    version: str
+    details: dict[str, Any]
+    intended_use: str
+    training_data: dict[str, Any]
+    evaluation: dict[str, Any]
+    promotion: dict[str, Any]
+    monitoring: dict[str, Any]
+    caveats: list[str]
+    markdown: Annotated[str, Meta(description="The card for people to read")]
 
 
 class ModelPage(Struct):
@@ -542,6 +597,14 @@ class ChannelDocument(Struct):
     max_length: int | None
 
 
+class RetrainingDocument(Struct):
+    """When predictive models are trained anew, and whether a version that passes its gate serves without being asked."""
+
+    automatic: bool
+    every: Duration
+    promote: bool
+
+
 class ConfigDocument(Struct):
     version: int
     service_level: ServiceLevel
@@ -559,6 +622,7 @@ class ConfigDocument(Struct):
     frequency_caps: list[CapBody]
     quiet_hours: QuietHoursBody | None
     channels: dict[str, ChannelDocument]
+    retraining: RetrainingDocument
 
 
 class ConsentState(Struct):

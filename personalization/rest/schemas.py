@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -435,6 +435,17 @@ class Preview(Body):
 # -- ai
 
 
+Number = Annotated[int, Meta(ge=1, le=999_999_999)]
+
+
+class WhichVersion(Body):
+    version: Number | None = None
+
+
+class Promotion(WhichVersion):
+    status: Annotated[Literal["live", "shadow"], Meta(description="shadow: judged beside the live version, serves nobody")] = "live"
+
+
 class AnalyzeBehavior(Body):
     user_id: Id
     analysis_type: Name | None = None
@@ -496,6 +507,15 @@ class ChannelPatch(Body):
     max_length: Annotated[int, Meta(ge=1, le=10_000_000)] | None = None
 
 
+class RetrainingPatch(Body):
+    automatic: bool | None = None
+    every: Duration | None = None
+    promote: bool | None = None
+
+    def __post_init__(self) -> None:
+        _expect_duration("every", self.every)
+
+
 class ConfigPatch(Body):
     """RFC 7396: what is left out stays, null goes back to the default. version, as GET answers it, is ignored."""
 
@@ -514,6 +534,7 @@ class ConfigPatch(Body):
     frequency_caps: Annotated[list[CapBody], Meta(max_length=100)] | None = None
     quiet_hours: QuietHoursPatch | None = None
     channels: dict[Channel, ChannelPatch | None] | None = None
+    retraining: RetrainingPatch | None = None
 
     version: int | None = None
 

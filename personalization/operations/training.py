@@ -1,0 +1,168 @@
+"""A version of a model from examples: taught by the past, judged on what came after, and told in words.
+
+The first TEACHING of the cases, in order of time, teach; the others judge, so that what is claimed is about the future. The live
+version is judged on the same cases, which neither has seen, and the difference is the gate of promotion. Nothing is fitted again
+to all cases afterwards: what was judged is what serves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from personalization.clock import DAY, rfc3339
+from personalization.errors import ArtifactRefused, Invalid, NotFound
+from personalization.learning.calibration import calibration_curve
+from personalization.learning.comparing import compared
+from personalization.learning.reference import reference
+from personalization.learning.worsening import loss
+from personalization.models import artifact
+from personalization.models.base import Case, Examples, Family, Judged, Model
+from personalization.models.shelf import Shelf
+from personalization.storage.model_versions import ModelVersion
+from personalization.version import VERSION
+from personalization.vocabulary import ModelStatus
+
+Document = dict[str, Any]
+Step = Callable[[int, int], None]
+#: Gives a tenant's examples of a kind as its log has them at an instant.
+Examine = Callable[[str, Case, int, Step], Examples]
+
+#: Share of the cases that teach.
+TEACHING = 0.8
+_BINS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """Where examples came from. log_seq: the newest row that was read, where it was a log."""
+
+    source: str
+    log_seq: int | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Made:
+    """What training makes of a version: its document, and its artifact unless it failed."""
+
+    version: ModelVersion
+    body: bytes | None = None
+    digest: str | None = None
+
+
+def made(shelf: Shelf, version: ModelVersion, examples: Examples, lineage: Lineage, live: ModelVersion | None) -> Made:
+    """READY with its artifact, or FAILED with the reason. The version's number is the seed."""
+    family, teaching, judging = shelf.family(version.model_id), *examples.split(TEACHING)
+    told = {**version.document, "lineage": _lineage(lineage, examples, teaching, version.version)}
+    try:
+        if len(examples) < family.least or not len(teaching) or not len(judging):
+            raise Invalid(f"{len(examples)} cases teach too little: it takes {family.least}, spread over more than their horizon.")
+        model = family.fit(teaching, np.random.default_rng(version.version))
+        judged = family.judge(model, judging)
+    except Invalid as thin:
+        return Made(version=replace(version, status=ModelStatus.FAILED, document={**told, "report": [thin.detail]}))
+    gate = gated(shelf, family, judged, judging, live)
+    told |= {**_figures(judged, gate), "report": _report(family, judged, teaching, judging, gate)}
+    known = reference(latest(teaching).table, loss(judged.losses, judging.people))
+    packed = {"model": model.pack(), "reference": known.pack()}
+    body = artifact.written(packed, family.model_id)
+    ready = replace(version, status=ModelStatus.READY, document=told)
+    return Made(version=ready, body=body, digest=artifact.digest_of(body))
+
+
+def appraised(shelf: Shelf, version: ModelVersion, examples: Examples, live: ModelVersion | None) -> Document:
+    """The figures of a version on examples that came after it was taught, and how it stands beside the live one there."""
+    family = shelf.family(version.model_id)
+    judged = family.judge(shelf.load(version), examples)
+    beside = None if live is None or live.version == version.version else live
+    gate = gated(shelf, family, judged, examples, beside)
+    return {"cases": len(examples), "people": len(np.unique(examples.people)), **_figures(judged, gate)}
+
+
+def latest(examples: Examples) -> Examples:
+    """The last case of each person, in order of time."""
+    _, from_the_end = np.unique(examples.people[::-1], return_index=True)
+    return examples.taken(np.sort(len(examples) - 1 - from_the_end))
+
+
+def gated(shelf: Shelf, family: Family, judged: Judged, judging: Examples, live: ModelVersion | None) -> Document:
+    """How the challenger that was judged stands beside the live version on the same cases."""
+    champion = _champion(shelf, live)
+    if champion is None or live is None:
+        return {"against": None, "verdict": "first", "promotes": True, "cases": len(judging)}
+    found = compared(family.judge(champion, judging).losses, judged.losses, judging.people)
+    figures = {"champion_loss": found.champion, "challenger_loss": found.challenger, "low": found.low, "high": found.high}
+    told = {
+        "against": live.version,
+        "verdict": found.verdict,
+        "promotes": found.promotes,
+        "cases": len(judging),
+        "people": found.people,
+    }
+    return {**told, **_rounded(figures), "sentence": found.sentence}
+
+
+def _champion(shelf: Shelf, live: ModelVersion | None) -> Model | None:
+    """None where there is none to compare with: nothing lives, or what lives cannot be read any more."""
+    try:
+        return None if live is None else shelf.load(live)
+    except (ArtifactRefused, NotFound):
+        return None
+
+
+def _figures(judged: Judged, gate: Document) -> Document:
+    figures = {"performance_metrics": _rounded(judged.metrics), "base_rates": _rounded(judged.base)}
+    return {**figures, "calibration": _curves(judged), "gate": gate}
+
+
+def _lineage(lineage: Lineage, examples: Examples, teaching: Examples, seed: int) -> Document:
+    span = (None, None) if not len(examples) else (rfc3339(int(examples.at[0])), rfc3339(int(examples.at[-1])))
+    return {
+        "source": lineage.source,
+        "file": lineage.file,
+        "log_seq": lineage.log_seq,
+        "from": span[0],
+        "until": span[1],
+        "taught_until": rfc3339(int(teaching.at[-1]) + teaching.horizon) if len(teaching) else None,
+        "horizon_days": examples.horizon / DAY,
+        "cases": len(examples),
+        "people": len(np.unique(examples.people)),
+        "columns": sorted(examples.table),
+        "code_version": VERSION,
+        "seed": seed,
+    }
+
+
+def _curves(judged: Judged) -> Document:
+    """By outcome, rows of: mean prediction, share it happened to, 95 % interval, cases."""
+    return {
+        name: [[round(figure, 4) for figure in astuple(row)] for row in calibration_curve(judged.y[name], p, _BINS)]
+        for name, p in judged.p.items()
+    }
+
+
+def _report(family: Family, judged: Judged, teaching: Examples, judging: Examples, gate: Document) -> list[str]:
+    """Plain sentences, the most important first."""
+    what = "sends" if family.case is Case.SEND else "people at a moment"
+    since = f"from {rfc3339(int(judging.at[0]))} on"
+    told = [f"{len(teaching):,} {what} taught, {len(judging):,} {since} judged; none of those judged was known when it was taught."]
+    for name, value in judged.metrics.items():
+        base = f", one prediction for all has {judged.base[name]:.4g}" if name in judged.base else ""
+        told.append(f"{name} is {value:.4g}{base}.")
+    return [*told, gate_sentence(gate)]
+
+
+def gate_sentence(gate: Mapping[str, Any]) -> str:
+    if gate["verdict"] == "first":
+        return "It is the first version, so nothing stands beside it."
+    return f"Against version {gate['against']}: {gate['sentence']}"
+
+
+def _rounded(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """For JSON, which knows no infinity: None."""
+    return {name: float(f"{value:.6g}") if math.isfinite(value) else None for name, value in figures.items()}
