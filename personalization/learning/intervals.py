@@ -66,7 +66,7 @@ def widened(scores: Array, weights: Array, rewards: Array, size: float, clusters
     if _evidence(weights, rewards != values[np.argmax(counts)], size) >= FEW:
         return low, high
     least, reach = (float(rewards.min()), float(np.ptp(rewards))) if np.ptp(rewards) else (min(float(rewards[0]), 0.0), 1.0)
-    share_low, share_high = _wilson((float(scores.mean()) - least) / reach, size)
+    share_low, share_high = wilson((float(scores.mean()) - least) / reach, size)
     return min(low, least + reach * share_low), max(high, least + reach * share_high)
 
 
@@ -81,7 +81,7 @@ def apart(
     """Equation (3). lost : what the scores lack because of losses, so that scores + lost estimate the mean gain"""
     gains, gain, loss = scores + lost, float((scores + lost).mean()), float(lost.mean())
     low, high = widened(gains, weights, np.maximum(rewards, 0.0), size, clusters)
-    least, most = (-lowest * share for share in _wilson(-loss / lowest, size))
+    least, most = (-lowest * share for share in wilson(-loss / lowest, size))
     return gain - loss - math.hypot(gain - low, most - loss), gain - loss + math.hypot(high - gain, loss - least)
 
 
@@ -106,7 +106,7 @@ def _evidence(weights: Array, differing: npt.NDArray[np.bool_], size: float) -> 
     return min(effective_sample_size(mine), size * float(mine.sum() / weights.sum()))
 
 
-def _wilson(share: float, size: float) -> Bounds:
+def wilson(share: float, size: float) -> Bounds:
     """Wilson's interval for a share, from so many trials."""
     n, z, p = max(size, 1.0), float(stdtrit(math.inf, _TAIL)), min(max(share, 0.0), 1.0)
     centre, half = p + z * z / (2.0 * n), z * math.sqrt(p * (1.0 - p) / n + z * z / (4.0 * n * n))
