@@ -85,6 +85,13 @@ def apart(
     return gain - loss - math.hypot(gain - low, most - loss), gain - loss + math.hypot(high - gain, loss - least)
 
 
+def wilson(share: float, size: float) -> Bounds:
+    """Wilson's 95 % interval for a share, from so many trials (at least one)."""
+    n, z, p = max(size, 1.0), float(stdtrit(math.inf, _TAIL)), min(max(share, 0.0), 1.0)
+    centre, half = p + z * z / (2.0 * n), z * math.sqrt(p * (1.0 - p) / n + z * z / (4.0 * n * n))
+    return (centre - half) / (1.0 + z * z / n), (centre + half) / (1.0 + z * z / n)
+
+
 def _influences(scores: Array, clusters: IntArray | None) -> Array:
     """Of each row, or of all rows of a cluster together."""
     psi = scores - scores.mean()
@@ -104,10 +111,3 @@ def _evidence(weights: Array, differing: npt.NDArray[np.bool_], size: float) -> 
     hold at their share of the weight."""
     mine = weights * differing
     return min(effective_sample_size(mine), size * float(mine.sum() / weights.sum()))
-
-
-def wilson(share: float, size: float) -> Bounds:
-    """Wilson's interval for a share, from so many trials."""
-    n, z, p = max(size, 1.0), float(stdtrit(math.inf, _TAIL)), min(max(share, 0.0), 1.0)
-    centre, half = p + z * z / (2.0 * n), z * math.sqrt(p * (1.0 - p) / n + z * z / (4.0 * n * n))
-    return (centre - half) / (1.0 + z * z / n), (centre + half) / (1.0 + z * z / n)

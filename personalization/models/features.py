@@ -14,9 +14,10 @@ from personalization.learning.tables import Value
 from personalization.profile import HALF_LIFE, SHORT_HALF_LIFE, PersonalizationProfile, fading
 from personalization.vocabulary import EventType
 
-#: Shares of sends that each event follows, believed before any data: in the range that e-mail providers publish for their
-#: customers. `deciding.forecast` begins with the same.
+#: Shares of sends that each event follows, believed before any data; `deciding.forecast` begins with the same.
 EXPECTED: Mapping[str, float] = MappingProxyType({"opened": 0.2, "clicked": 0.03, "converted": 0.01, "unsubscribed": 0.002})
+#: Of an engagement whatever its kind: the Beta prior (1, 3) of `profile.engagement_score`.
+ENGAGED, ENGAGED_PERSONAL = 0.25, 4.0
 #: Sends that this belief weighs as much as, about one person.
 PERSONAL = 10.0
 
@@ -24,37 +25,30 @@ PERSONAL = 10.0
 _LONGEST = 730.0
 #: What the short half-life keeps of a steady rate, as a share of what the long one keeps.
 _STEADY = SHORT_HALF_LIFE / HALF_LIFE
-_OPENED, _CLICKED, _CONVERTED, _REPLIED, _DISMISSED, _BOUNCED = (
-    str(one)
-    for one in (
-        EventType.OPENED,
-        EventType.CLICKED,
-        EventType.CONVERTED,
-        EventType.REPLIED,
-        EventType.DISMISSED,
-        EventType.BOUNCED,
-    )
-)
+_OPENED, _CLICKED, _CONVERTED = str(EventType.OPENED), str(EventType.CLICKED), str(EventType.CONVERTED)
+_REPLIED, _DISMISSED, _BOUNCED = str(EventType.REPLIED), str(EventType.DISMISSED), str(EventType.BOUNCED)
+_UNSUBSCRIBED = str(EventType.UNSUBSCRIBED)
 
 
 def features_of(profile: PersonalizationProfile, now: int) -> dict[str, Value]:
     """Behaviour as of `now`, one share of each channel with any history (`engaged:email`), and what was declared
     (`trait:plan`, `language`). None for unknown. Counts are decayed, half in 28 days, unless their name says otherwise.
 
-    opened, clicked, converted : share of sends, a Beta posterior mean; `sends` is its evidence
-    momentum                   : engagements of late against those before, -1 gone quiet, 0 steady, 1 just begun
+    opened, clicked, converted, unsubscribed : share of sends, a Beta posterior mean; `sends` is its evidence
+    momentum : engagements of late against those before, -1 gone quiet, 0 steady, 1 just begun
     """
     p, fade = profile.patterns, fading(now)
     totals, sends, engagements = p.totals, max(fade * p.exposures, 0.0), fade * p.engagements
     n, lately = PERSONAL + sends, p.engaged_lately(now)
     recent = lately / _STEADY
     found: dict[str, Value] = {
-        "engagement_score": (engagements + 1.0) / (max(sends, engagements) + 4.0),
+        "engagement_score": (engagements + _ENGAGE) / (max(sends, engagements) + ENGAGED_PERSONAL),
         "engaged_lately": lately,
         "momentum": (recent - engagements) / (recent + engagements + 1.0),
         "opened": (_OPEN + min(fade * totals.get(_OPENED, 0.0), sends)) / n,
         "clicked": (_CLICK + min(fade * totals.get(_CLICKED, 0.0), sends)) / n,
         "converted": (_CONVERT + min(fade * totals.get(_CONVERTED, 0.0), sends)) / n,
+        "unsubscribed": (_UNSUBSCRIBE + min(fade * totals.get(_UNSUBSCRIBED, 0.0), sends)) / n,
         "dismissals": fade * totals.get(_DISMISSED, 0.0),
         "bounces": fade * totals.get(_BOUNCED, 0.0),
         "sends_in_1_day": float(p.load(now, DAY)),
@@ -69,7 +63,7 @@ def features_of(profile: PersonalizationProfile, now: int) -> dict[str, Value]:
     for channel, counts in p.channels.items():
         get = counts.get
         engaged = fade * (get(_OPENED, 0.0) + get(_CLICKED, 0.0) + get(_CONVERTED, 0.0) + get(_REPLIED, 0.0))
-        found["engaged:" + channel] = (engaged + 1.0) / (max(fade * get("sent", 0.0), engaged) + 4.0)
+        found["engaged:" + channel] = (engaged + _ENGAGE) / (max(fade * get("sent", 0.0), engaged) + ENGAGED_PERSONAL)
     return found | declared_of(profile)
 
 
@@ -80,7 +74,8 @@ def declared_of(profile: PersonalizationProfile) -> dict[str, Value]:
     return declared
 
 
-_OPEN, _CLICK, _CONVERT = (PERSONAL * EXPECTED[event] for event in (_OPENED, _CLICKED, _CONVERTED))
+_OPEN, _CLICK, _CONVERT, _UNSUBSCRIBE = (PERSONAL * share for share in EXPECTED.values())
+_ENGAGE = ENGAGED_PERSONAL * ENGAGED
 
 
 def _days(at: int | None, now: int) -> float | None:
