@@ -3,7 +3,7 @@
 One calibrated ridge logit an outcome (`models.tabular`), taught by the tenant's own sends. Only logits are chosen among, so that
 all five scores of a person take microseconds (`models.lookup`). It reads the person alone: a live score is of no channel,
 template or hour yet, and a column that is always missing when it counts would teach the others wrong weights. So a score is the
-mean over what the policy sends, to whom and when, as it did in the log.
+mean over what the policy sends, to whom and when, as it did in the log, at the level of the log's newest part.
 
 Before anything was taught it says what the profile and the forecast of a decision say: Beta posterior means of the person's own
 sends, from the shares in `models.features`.
@@ -27,7 +27,7 @@ from personalization.learning.tables import Table
 from personalization.models.base import Case, Examples, Explained, Features, Judged, Model
 from personalization.models.features import ENGAGED, ENGAGED_PERSONAL, EXPECTED, PERSONAL
 from personalization.models.figures import figures, losses_of
-from personalization.models.tabular import Tabular, taught
+from personalization.models.tabular import Tabular, brought_up, taught
 
 #: Score -> the outcome of a case that it is the probability of. The last is any of opened, clicked, converted, replied.
 OUTCOMES: Mapping[str, str] = MappingProxyType(
@@ -41,6 +41,8 @@ OUTCOMES: Mapping[str, str] = MappingProxyType(
 )
 #: Rare outcomes want more held back than `classifying.METHODS` do; the first serves where there is nothing to choose by.
 _LOGITS: Mapping[str, Fit] = {"logit 100": partial(ridge, penalty=100.0), "logit 10": METHODS["logit 10"]}
+#: Share of the cases, the newest ones, at whose level the scores are: what a policy earns rises as it learns.
+_NEWEST = 0.2
 _PRIOR, _LEAST = "prior", 100
 
 
@@ -57,7 +59,9 @@ class EngagementFamily:
 
     def fit(self, examples: Examples, rng: np.random.Generator) -> Engagement:
         """Raises ArrayInvalid."""
-        return Engagement(taught(examples.table, _outcomes(examples), rng, _LOGITS))
+        newest = examples.taken(np.arange(int((1.0 - _NEWEST) * len(examples)), len(examples)))
+        found = taught(examples.table, _outcomes(examples), rng, _LOGITS)
+        return Engagement(brought_up(found, newest.table, _outcomes(newest)))
 
     def judge(self, model: Model, examples: Examples) -> Judged:
         """The loss of a case is the mean of its five log-losses; figures of the base rate are of the judged cases' own."""

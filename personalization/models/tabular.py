@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
@@ -25,6 +25,7 @@ from personalization.learning.crossfit import folds_of
 from personalization.learning.evaluation import Array
 from personalization.learning.intervals import wilson
 from personalization.learning.logit import Logit
+from personalization.learning.shifting import shift, shifted
 from personalization.learning.tables import Category, Encoder, Number, Table, Value, encoder
 from personalization.models.base import Explained, Features
 from personalization.models.lookup import Lookup
@@ -133,6 +134,16 @@ def taught(table: Table, outcomes: Mapping[str, Array], rng: np.random.Generator
         if not isinstance(one.model, Logit)
     }
     return Tabular(design, found, x.mean(axis=0), groups)
+
+
+def brought_up(model: Tabular, table: Table, outcomes: Mapping[str, Array]) -> Tabular:
+    """The model at the level of these cases, the newest of those that taught it (`learning.shifting`)."""
+    p = model.many(table)
+    moved = {
+        name: replace(one, calibration=shifted(one.calibration, shift(outcomes[name], p[name])))
+        for name, one in model.classifiers.items()
+    }
+    return replace(model, classifiers=moved)
 
 
 def _groups(x: Array, y: Array, served: Classifier, rng: np.random.Generator, methods: Mapping[str, Fit]) -> Groups:
