@@ -172,4 +172,4 @@ def _took(decided: Decided) -> int:
 
 def _told(policy: Policy) -> tuple[Forecast, int]:
     """What engagement so far says, and the wish for some where there was none."""
-    return shares_of(policy.counts), NO_ENGAGEMENT * (policy.counts.keys() <= {"exposed"})
+    return shares_of(policy.counts, policy.lately), NO_ENGAGEMENT * (policy.counts.keys() <= {"exposed"})

@@ -18,6 +18,8 @@ from personalization.errors import PersonalizationError
 from personalization.lab.world import CHANNELS, HOURS, VARIANTS, action_number
 from personalization.learning.policy import Policy
 from personalization.messages import EngagementEvent, LogEntry, PersonalizationRequest, SendWindow
+from personalization.models.base import Case, Examples
+from personalization.operations.examples import examples
 from personalization.profile import DECIDED, PersonalizationProfile
 from personalization.service import SERVICE_LEVELS
 from personalization.vocabulary import EventType, ServiceLevel, Suppression
@@ -119,6 +121,10 @@ class Product:
     def records(self) -> list[Record]:
         """Of all decisions, in their order."""
         return [decode_record(row.record) for row in self._log() if row.type == DECIDED and row.record is not None]
+
+    def examples(self, now: int) -> Examples:
+        """Its sends as cases that models are taught by, as at `now`."""
+        return examples(self._house.storage, _TENANT, Case.SEND, now)
 
     def _log(self) -> Iterator[LogEntry]:
         seq = 0

@@ -39,13 +39,13 @@ class Model(Protocol):
 Fit = Callable[[Array, Array, np.random.Generator], Model]
 
 
-def _logit(x: Array, y: Array, rng: np.random.Generator, penalty: float) -> Model:
+def ridge(x: Array, y: Array, rng: np.random.Generator, penalty: float) -> Model:
     return logit(x, y, penalty)
 
 
 #: The first one serves where there is nothing to choose by.
 METHODS: Mapping[str, Fit] = MappingProxyType(
-    {"logit 10": partial(_logit, penalty=10.0), "logit 1": partial(_logit, penalty=1.0), "network": network}
+    {"logit 10": partial(ridge, penalty=10.0), "logit 1": partial(ridge, penalty=1.0), "network": network}
 )
 _UNPACK: Mapping[str, Callable[[Mapping[str, Any]], Model]] = MappingProxyType({"logit": Logit.unpack, "network": Network.unpack})
 

@@ -98,6 +98,7 @@ class CreditLedger:
                 del self.by_id[decision.decision_id]
                 if decision.exposed:
                     settled[decision.model_id, decision.sent].append(decision.entered.block)
+                    self._model(decision).settled(decision)
         for (model_id, sent), blocks in settled.items():
             self.models[model_id].of(sent).settle(blocks)
 

@@ -16,6 +16,8 @@ _CHANGED_SHARE = 0.02
 _VARIANTS, OTHERS = 4_096, 0
 #: What a decision counts as once it is exposed.
 EXPOSED = "exposed"
+#: Decisions after which what is counted of late has lost half its weight: what people do follows the policy as it learns.
+_LATELY = 500.0
 
 Counts = dict[str, float]
 
@@ -26,6 +28,7 @@ class ModelState:
 
     unsent   : what was earned where nothing was sent, in contexts alone; everything else is of what was sent
     variants : variant -> its own counts      harm : variant -> losses and sends
+    lately   : as `counts`, of the decisions that nothing changes any more, the newest weighing most
     """
 
     rewards: RewardModel = field(default_factory=RewardModel)
@@ -34,6 +37,7 @@ class ModelState:
     harm: dict[int, list[float]] = field(default_factory=dict)
     variants: dict[int, Counts] = field(default_factory=dict)
     unsent: RewardModel = field(default_factory=RewardModel)
+    lately: Counts = field(default_factory=dict)
 
     def worth_publishing(self) -> bool:
         return self.changed > 0.0 and self.changed >= _CHANGED_SHARE * self.rewards.weight
@@ -83,6 +87,14 @@ class ModelState:
         for counts in (self.counts, self.variants.setdefault(_counted_as(decision.variant, self.variants), {})):
             counts[kind] = counts.get(kind, 0.0) + weight
 
+    def settled(self, decision: OpenDecision) -> None:
+        """An exposed decision is over; before, what is missing of it may still come, and its share would be too low."""
+        if decision.sent:
+            kept = 2.0 ** (-decision.weight / _LATELY)
+            self.lately = {kind: kept * n for kind, n in self.lately.items()}
+            for kind in (EXPOSED, *decision.seen):
+                self.lately[kind] = self.lately.get(kind, 0.0) + decision.weight
+
     def lost(self, decision: OpenDecision, loss: float) -> None:
         """A loss where there was none, or none where there was one."""
         self.harm_by(decision.variant)[0] += decision.weight * ((loss > 0.0) - (decision.loss > 0.0))
@@ -99,13 +111,17 @@ class ModelState:
 
     def pack(self, changed: float) -> tuple[Any, ...]:
         variants = [(variant, sorted(counts.items())) for variant, counts in sorted(self.variants.items())]
-        return self.rewards.pack(), sorted(self.counts.items()), changed, sorted(self.harm.items()), variants, self.unsent.pack()
+        lately = sorted(self.lately.items())
+        counted = sorted(self.counts.items()), changed, sorted(self.harm.items()), variants
+        return self.rewards.pack(), *counted, self.unsent.pack(), lately
 
     @classmethod
     def unpack(cls, packed: Sequence[Any]) -> ModelState:
-        rewards, counts, changed, harm, variants, unsent = packed
+        """Also of a checkpoint from before `lately` was counted."""
+        rewards, counts, changed, harm, variants, unsent, *lately = packed
         own: Mapping[int, Counts] = {variant: dict(found) for variant, found in variants}
-        return cls(RewardModel.unpack(rewards), dict(counts), changed, dict(harm), dict(own), RewardModel.unpack(unsent))
+        found = RewardModel.unpack(rewards), dict(counts), changed, dict(harm), dict(own), RewardModel.unpack(unsent)
+        return cls(*found, dict(lately[0]) if lately else {})
 
 
 def _counted_as(variant: int, known: Collection[int]) -> int:

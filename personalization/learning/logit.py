@@ -37,9 +37,12 @@ class Logit:
 
     def interval(self, x: Array) -> tuple[Array, Array]:
         """(n,), (n,): 95 % interval of each probability, of what the rows do not tell about the weights."""
-        rows = _with_bias(x, len(self.mode) - 1)
-        centre, spread = rows @ self.mode, _Z * np.linalg.norm(rows @ self.root.T, axis=1)
+        centre, spread = _with_bias(x, len(self.mode) - 1) @ self.mode, _Z * self.deviations(x)
         return np.asarray(expit(centre - spread), np.float64), np.asarray(expit(centre + spread), np.float64)
+
+    def deviations(self, x: Array) -> Array:
+        """(n,): posterior standard deviation of each row's log-odds."""
+        return np.asarray(np.linalg.norm(_with_bias(x, len(self.mode) - 1) @ self.root.T, axis=1), np.float64)
 
     def pack(self) -> dict[str, Any]:
         """Arrays alone; `unpack` restores it to the bit."""

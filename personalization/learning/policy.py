@@ -83,6 +83,7 @@ class _Body(msgspec.Struct, array_like=True, frozen=True):
     recovery: Recovery
     by_variant: dict[int, dict[str, float]] = {}
     unsent: bytes = b""
+    lately: dict[str, float] = {}
 
 
 class Policy:
@@ -91,12 +92,13 @@ class Policy:
     low, top : the range of the rewards     average : reward, as a share of it
     unsent : the policy of who got nothing, None where too few did
     weight : decisions behind it            counts : event types -> decisions     by_variant : the same of each variant
+    lately : the same of those that are over, the newest weighing most
     """
 
     def __init__(self, body: _Body, snapshot_id: int, model_id: str) -> None:
         self.snapshot_id, self.model_id = snapshot_id, model_id
         self.weight, self.low, self.top, self.split = body.weight, body.low, body.top, body.split
-        self.average, self.counts = body.average, body.counts
+        self.average, self.counts, self.lately = body.average, body.counts, body.lately
         self.index = dict(zip(body.keys, body.rows, strict=True))
         self._deviations = dict(body.deviations)
         self._first_channel = None if body.first is None else ActKey(KIND_CHANNEL, body.first[0])
@@ -314,6 +316,7 @@ def encode_policy(
     burden: Burden = NO_BURDEN,
     by_variant: Mapping[int, Mapping[str, float]] | None = None,
     unsent: RewardModel | None = None,
+    lately: Mapping[str, float] | None = None,
 ) -> bytes:
     """A snapshot's body: arrays as float32, no pickle. unsent : rewards where nothing was sent"""
     mean, covariance = model.posterior()
@@ -336,6 +339,7 @@ def encode_policy(
             recovery=model.recovery(),
             by_variant={variant: dict(found) for variant, found in sorted((by_variant or {}).items())},
             unsent=encode_policy(unsent, {}) if unsent is not None and unsent.weight >= _LEAST_UNSENT else b"",
+            lately=dict(lately or {}),
         )
     )
 

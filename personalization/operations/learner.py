@@ -215,7 +215,8 @@ def _popped(heap: list[tuple[int, int]], now: int) -> list[int]:
 
 def published(ledger: CreditLedger, model: ModelState) -> bytes:
     """The body of its next snapshot."""
-    return encode_policy(model.rewards, model.counts, ledger.losses.burden(model.harm), model.variants, model.unsent)
+    burden = ledger.losses.burden(model.harm)
+    return encode_policy(model.rewards, model.counts, burden, model.variants, model.unsent, model.lately)
 
 
 def apply(ledger: CreditLedger, row: LogEntry, metric_of: MetricOf) -> None:

@@ -263,3 +263,27 @@ def test_a_decision_not_to_send_can_be_discarded_and_kept() -> None:
         one.discarded(1)
     assert ledger.models["m"].unsent.weight == 1.0
     assert ledger.digest() == again.digest()
+
+
+def test_what_is_over_counts_of_late_with_all_that_was_seen() -> None:
+    ledger = ledger_with(decision(1), decision(2))
+    engage(ledger, "clicked")
+    ledger.exposed([1, 2])
+    assert ledger.models["m"].lately == {}, "more of them may still be clicked"
+    ledger.matured([1, 2])
+    lately = ledger.models["m"].lately
+    assert lately["clicked"] == pytest.approx(2.0 ** (-1 / 500))
+    assert lately["exposed"] == pytest.approx(1.0 + 2.0 ** (-1 / 500))
+    assert CreditLedger.unpack(ledger.pack()).models["m"].lately == lately
+
+
+def test_what_counts_of_late_loses_half_its_weight_in_five_hundred_decisions() -> None:
+    ledger = CreditLedger()
+    for seq in range(1, 502):
+        ledger.decided(decision(seq, user=None))
+        if seq == 1:
+            engage(ledger, "opened")
+        ledger.exposed([seq])
+        ledger.matured([seq])
+    assert ledger.models["m"].lately["opened"] == pytest.approx(0.5)
+    assert ledger.models["m"].counts == {"exposed": 501.0, "opened": 1.0}
