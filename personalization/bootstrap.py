@@ -27,12 +27,19 @@ from personalization.cache import CachedProfiles, CachedTemplates, CachedTenants
 from personalization.clock import Clock, SystemClock
 from personalization.core import Answer, Ask, DeepPersonalizationEngine, PersonalizationOrchestrator
 from personalization.errors import MisconfiguredError, NotFound, StorageUnavailable
+from personalization.models.base import Case, Examples
+from personalization.models.families import families
 from personalization.models.registry import PolicyBook
+from personalization.models.shelf import Shelf
 from personalization.operations.erasing import Eraser
+from personalization.operations.examples import examples
 from personalization.operations.followers import Followers
 from personalization.operations.forgetting import Forgetting
 from personalization.operations.learner import CHECKPOINT_EVERY, Learner
+from personalization.operations.model_life import ModelLife
 from personalization.operations.projector import Pages, Projector
+from personalization.operations.trainer import Trainer
+from personalization.operations.training import Step
 from personalization.outbound import Outbound, expect_allowed
 from personalization.profile import PersonalizationProfile
 from personalization.sealing import Cipher
@@ -63,6 +70,7 @@ class House:
     clock: Clock
     profiles: CachedProfiles
     book: PolicyBook
+    shelf: Shelf
     engine: DeepPersonalizationEngine
     orchestrator: PersonalizationOrchestrator[Ask, Answer]
     outbound: Outbound
@@ -82,7 +90,8 @@ class House:
         self.learner = Learner(self.storage, self.book, pages, self.clock, self.checkpoint_every)
         self.forget = Forgetting(self.profiles, self.engine)
         eraser = Eraser(self.storage, self.book, self.projector, self.learner, pages, self.forget, self.clock)
-        self.followers = Followers(self.storage, self.profiles, self.book, self.projector, self.learner, eraser)
+        self.followers = Followers(self.storage, self.profiles, self.book, self.shelf, self.projector, self.learner, eraser)
+        self.trainer = Trainer(self.storage, self.shelf, self._life, self.clock, self.followers.leads)
 
     @property
     def keys(self) -> ApiKeyStore:
@@ -107,13 +116,16 @@ class House:
                 return
             _settle()
             self.book.refresh()
+            self.shelf.refresh()
             self.followers.start()
+            self.trainer.start()
             self._started_in = os.getpid()
 
     def rest(self) -> None:
         """Before a fork: the child follows the log, this process only watches over it."""
         if self._started_in == os.getpid():
             self._started_in = 0
+            self.trainer.close()
             self.followers.close()
 
     def close(self) -> None:
@@ -122,6 +134,7 @@ class House:
         if self._started_in == os.getpid():
             self._started_in = 0
             self.orchestrator.close()
+            self.trainer.close()
             self.followers.close()
         self.storage.life.close()
         if self.lock is not None:
@@ -183,6 +196,8 @@ class House:
             storage=self.storage,
             profiles=self.profiles,
             book=self.book,
+            shelf=self.shelf,
+            examine=self._examine,
             engine=self.engine,
             orchestrator=self.orchestrator,
             clock=self.clock,
@@ -190,6 +205,12 @@ class House:
             new_id=self.new_id,
             close=self.close,
         )
+
+    def _life(self, tenant_id: str) -> ModelLife:
+        return self.service(tenant_id).model_life
+
+    def _examine(self, tenant_id: str, case: Case, now: int, step: Step) -> Examples:
+        return examples(self.storage, tenant_id, case, now, step)
 
     def _learned(self, tenant_id: str, profiles: list[PersonalizationProfile]) -> None:
         service = self._services.get(tenant_id)
@@ -226,6 +247,7 @@ def build_house(
         clock=clock,
         profiles=profiles,
         book=book,
+        shelf=Shelf(storage.model_versions, families()),
         engine=engine,
         orchestrator=orchestrator,
         outbound=Outbound(clock),

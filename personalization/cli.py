@@ -22,7 +22,7 @@ from personalization import bootstrap
 from personalization.client import Client, Refused, Unreachable
 from personalization.clock import Clock, SystemClock, instant
 from personalization.errors import Invalid, MisconfiguredError, NotFound, PersonalizationError
-from personalization.lab import checkup, datasets, demo, importing, rebuilding, simulation
+from personalization.lab import checkup, datasets, demo, importing, rebuilding, simulation, teaching
 from personalization.lab.allocation_bench import AllocationBench, bench_allocation
 from personalization.lab.backtest import MUST, Backtest, LiveBacktest, backtest, live_backtest
 from personalization.lab.bench import Bench, bench
@@ -38,7 +38,7 @@ from personalization.service import PersonalizationService
 from personalization.settings import DEMO, Settings, settings_from
 from personalization.storage.base import ApiKeyRecord, Storage
 from personalization.version import VERSION
-from personalization.vocabulary import Role
+from personalization.vocabulary import ModelStatus, Role
 
 Step = Callable[[int, int], None]
 
@@ -283,6 +283,23 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0 if found.met else 1
 
 
+def _train(arguments: argparse.Namespace) -> int:
+    teaching.expect_file(arguments.source, arguments.file, arguments.outcome, arguments.model)
+    with _service(arguments.tenant) as (house, service):
+        life, log = service.model_life, arguments.source == "events"
+        if log:
+            told = teaching.taught_by_log(life, arguments.model or list(house.shelf.families), _bar)
+        else:
+            rows = teaching.examples_in(arguments.file, arguments.outcome, arguments.time, arguments.person, arguments.allow)
+            told = [teaching.taught_by_table(life, arguments.model[0], rows, arguments.source, arguments.file)]
+    if arguments.json:
+        arguments.json.write_text(json.dumps(told, indent=1) + "\n")
+    _show(f"Models of {arguments.tenant}", teaching.COLUMNS, teaching.rows_of(told))
+    for one in told:
+        print(f"{one['model_id']} {one['version']}: " + " ".join(one.get("report", ())))
+    return 1 if any(one["status"] == ModelStatus.FAILED for one in told) else 0
+
+
 def _judge(arguments: argparse.Namespace) -> int:
     with _service(arguments.tenant) as (house, _), _bar("Reading the log") as step:
         found = judging.judge(house.storage, arguments.tenant, SystemClock().now(), arguments.template, arguments.at, step)
@@ -449,6 +466,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     a.add_argument("--json", type=Path, help="also write the figures to this file")
     a.add_argument("--html", type=Path, help="also write a page with bars to this file")
+    a = command("train", _train, "Teach a tenant's predictive models, and say in plain words what came of it.")
+    a.add_argument("--from", dest="source", choices=["events", "lake", "csv"], required=True, help="its log, or a table (--file)")
+    a.add_argument("--tenant", required=True)
+    a.add_argument("--model", nargs="+", default=[], help="default: all that are taught by the log")
+    a.add_argument("--file", type=Path, help="of csv: .csv, .csv.gz or .parquet; of lake: a .parquet file or a folder of them")
+    a.add_argument("--outcome", help="its column of 0 and 1, or no and yes")
+    a.add_argument("--time", help="its column of when each row was; without it rows are shuffled")
+    a.add_argument("--person", help="its column of whose each row is")
+    a.add_argument("--allow", nargs="+", default=[], metavar="COLUMN", help="columns that may tell the outcome all but alone")
+    a.add_argument("--json", type=Path, help="also write the versions to this file")
     a = command("simulate", _simulate, "Run the product in a simulated world whose truth is known.")
     a.add_argument("--scenario", nargs="+", choices=[*SCENARIOS, "OPE"], help="default: A to H; OPE is all three of its logs")
     a.add_argument("--seeds", type=_positive, default=5, help="policy seeds 0, 1, …; C makes 20 runs of each, OPE 40")

@@ -16,7 +16,7 @@ from personalization.deciding.strategies import Capabilities
 from personalization.errors import Invalid, PersonalizationError
 from personalization.messages import EngagementEvent, EventsReceipt, PersonalizationRequest, PersonalizationResponse
 from personalization.models.registry import PolicyBook
-from personalization.operations import models
+from personalization.models.shelf import Shelf
 from personalization.operations.configuration import Configuration
 from personalization.operations.consent import Consents
 from personalization.operations.erasing import Forget
@@ -24,15 +24,19 @@ from personalization.operations.events import Events
 from personalization.operations.exporting import Export
 from personalization.operations.hooks import Callback, Hooks
 from personalization.operations.insights import Insights
+from personalization.operations.model_life import ModelLife
+from personalization.operations.models import Models
 from personalization.operations.outcomes import Outcomes
+from personalization.operations.policies import Policies
 from personalization.operations.privacy import Privacy
 from personalization.operations.profiles import Profiles
 from personalization.operations.templates import Templates
+from personalization.operations.training import Examine
 from personalization.orchestration import Queue
 from personalization.profile import PersonalizationProfile
 from personalization.storage.base import Storage
 from personalization.template import ANY_LOCALE, Variant
-from personalization.vocabulary import Hook, PersonalizationTrigger, Priority, ServiceLevel
+from personalization.vocabulary import Hook, ModelStatus, PersonalizationTrigger, Priority, ServiceLevel
 
 Document = dict[str, Any]
 
@@ -68,6 +72,8 @@ class PersonalizationService:
         storage: Storage,
         profiles: CachedProfiles,
         book: PolicyBook,
+        shelf: Shelf,
+        examine: Examine,
         engine: DeepPersonalizationEngine,
         orchestrator: PersonalizationOrchestrator[Ask, Answer],
         clock: Clock,
@@ -78,7 +84,7 @@ class PersonalizationService:
         self.tenant_id = tenant_id
         self.hooks = Hooks()
         self.close = close
-        self._storage, self._book, self._engine = storage, book, engine
+        self._storage, self._engine = storage, engine
         self._orchestrator, self._clock = orchestrator, clock
         self._configuration = Configuration(tenant_id, storage, clock)
         self._profiles = Profiles(tenant_id, storage, profiles, clock, self._declared)
@@ -87,6 +93,9 @@ class PersonalizationService:
         self._templates = Templates(tenant_id, storage, self._configuration, self._profiles, clock)
         self._events = Events(tenant_id, storage, profiles, clock, self._recorded)
         self._outcomes = Outcomes(tenant_id, storage, book, self._configuration)
+        self.model_life = ModelLife(tenant_id, storage, shelf, self._configuration.current, clock, examine)
+        policies = Policies(tenant_id, storage, book, self._outcomes, clock)
+        self._models = Models(self.model_life, policies, shelf.families)
         self._insights = Insights(tenant_id, storage, self._profiles, self._configuration, clock)
         self.aio = _Coroutines(self)
 
@@ -242,11 +251,34 @@ class PersonalizationService:
     def analyze_behavior(self, user_id: str, analysis_type: str | None = None) -> Document:
         return self._insights.analysis(user_id, analysis_type)
 
+    # -- models ------------------------------------------------------------------------------------------------------
+
     def models(self, limit: int, cursor: str | None) -> Document:
-        return models.listed(self._book, self.tenant_id, self._outcomes, limit, cursor)
+        return self._models.listed(limit, cursor)
 
     def model(self, model_id: str) -> Document:
-        return models.found(self._book, self.tenant_id, self._outcomes, model_id)
+        return self._models.found(model_id)
+
+    def model_versions(self, model_id: str, limit: int, cursor: str | None) -> Document:
+        return self._models.versions(model_id, limit, cursor)
+
+    def model_card(self, model_id: str) -> Document:
+        return self._models.card(model_id)
+
+    def train_model(self, model_id: str) -> Document:
+        """Ask for a new version. Raises Conflict while one is being trained."""
+        return self._models.train(model_id)
+
+    def evaluate_model(self, model_id: str, version: int | None = None) -> Document:
+        return self._models.evaluate(model_id, version)
+
+    def promote_model(self, model_id: str, version: int | None = None, status: str = ModelStatus.LIVE) -> Document:
+        """Raises PromotionRefused where the gate says no."""
+        return self._models.promote(model_id, version, ModelStatus(status))
+
+    def rollback_model(self, model_id: str) -> Document:
+        """Raises Conflict where nothing served before."""
+        return self._models.rollback(model_id)
 
     # -- for Python callers ------------------------------------------------------------------------------------------
 

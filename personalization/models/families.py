@@ -13,12 +13,14 @@ from typing import Any
 
 from personalization.errors import MisconfiguredError
 from personalization.models.base import Case, Family
+from personalization.models.churn import ChurnFamily
+from personalization.models.engagement import EngagementFamily
 
 log = logging.getLogger(__name__)
 
 GROUP = "personalization.models"
 
-OURS: tuple[Family, ...] = ()
+OURS: tuple[Family, ...] = (EngagementFamily(), ChurnFamily())
 
 
 def families(brought: Iterable[EntryPoint] | None = None) -> Mapping[str, Family]:

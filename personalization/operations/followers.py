@@ -9,6 +9,7 @@ from personalization import telemetry
 from personalization.cache import CachedProfiles
 from personalization.errors import PersonalizationError
 from personalization.models.registry import PolicyBook
+from personalization.models.shelf import Shelf
 from personalization.operations.erasing import Eraser
 from personalization.operations.learner import Learner
 from personalization.operations.projector import PAGE, PROJECTOR, Projector
@@ -33,11 +34,12 @@ class Followers:
         storage: Storage,
         profiles: CachedProfiles,
         book: PolicyBook,
+        shelf: Shelf,
         projector: Projector,
         learner: Learner,
         eraser: Eraser,
     ) -> None:
-        self._storage, self._profiles, self._book = storage, profiles, book
+        self._storage, self._profiles, self._book, self._shelf = storage, profiles, book, shelf
         self._projector, self._learner, self._eraser = projector, learner, eraser
         self._seen: dict[str, int] = {}
         self._stop = Event()
@@ -60,9 +62,14 @@ class Followers:
         self._follow()
         self._storage.election.release()
 
+    def leads(self) -> bool:
+        """Whether this process is the one that projects, learns and trains."""
+        return self._leading
+
     def step(self) -> int:
         """One look at every tenant; how many rows there were at most. For tests and tools without the thread."""
         self._eraser.watch()
+        self._shelf.refresh()
         if self._storage.election.hold():
             self._leading = True
             rows = max(map(self._lead, self._storage.log.heads()), default=0)

@@ -1,45 +1,70 @@
-"""The models as the API shows them."""
+"""All models of a tenant as callers see them: policies, which learn by themselves, and predictive models, which have versions."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from personalization.errors import NotFound
-from personalization.learning.policy import Policy
-from personalization.models.registry import PolicyBook
-from personalization.operations.outcomes import Outcomes
+from personalization.errors import Conflict, NotFound
+from personalization.models.base import Family
+from personalization.operations.cards import card, policy_card
+from personalization.operations.model_life import ModelLife
 from personalization.operations.paging import key_of, page
+from personalization.operations.policies import Policies
+from personalization.vocabulary import ModelStatus
+
+Document = dict[str, Any]
 
 
-def listed(book: PolicyBook, tenant_id: str, outcomes: Outcomes, limit: int, cursor: str | None) -> dict[str, Any]:
-    after = key_of(cursor)
-    found = [policy for policy in book.models(tenant_id) if policy.model_id > after][: limit + 1]
-    return page([model_document(policy, outcomes) for policy in found], found, limit, lambda policy: policy.model_id)
+class Models:
+    """Raises NotFound for a model that neither learned anything nor belongs to a family."""
 
+    def __init__(self, life: ModelLife, policies: Policies, families: Mapping[str, Family]) -> None:
+        self._life, self._policies, self._families = life, policies, families
 
-def found(book: PolicyBook, tenant_id: str, outcomes: Outcomes, model_id: str) -> dict[str, Any]:
-    """Raises NotFound for a model that has learned nothing yet."""
-    for policy in book.models(tenant_id):
-        if policy.model_id == model_id:
-            return model_document(policy, outcomes)
-    raise NotFound("model")
+    def listed(self, limit: int, cursor: str | None) -> Document:
+        """Policies in order of model_id, then the families."""
+        after = key_of(cursor)
+        places = sorted([*(f"0{name}" for name in self._policies.names()), *(f"1{name}" for name in self._families)])
+        wanted = [place for place in places if place > after][: limit + 1]
+        return page([self.found(place[1:]) for place in wanted[:limit]], wanted, limit, str)
 
+    def found(self, model_id: str) -> Document:
+        return self._life.document(model_id) if model_id in self._families else self._policies.document(model_id)
 
-def model_document(policy: Policy, outcomes: Outcomes) -> dict[str, Any]:
-    exposed = policy.counts.get("exposed", 0.0)
-    return {
-        "model_id": policy.model_id,
-        "model_type": "contextual_bandit",
-        "version": str(policy.snapshot_id),
-        "status": "live",
-        "performance_metrics": {
-            "decisions": exposed,
-            "reward_range": [policy.low, policy.top],
-            "deviations": policy.deviations(),
-            "repeats": {"penalty": policy.recovery.gamma, "half_life_days": policy.recovery.half_life},
-            "losses": {"size": policy.burden.size, "by_load": list(policy.burden.rates)},
-            "guardrails": outcomes.guardrails(policy),
-            "rates": {kind: n / exposed for kind, n in sorted(policy.counts.items()) if kind != "exposed" and exposed > 0},
-        },
-        "deployment_config": {"dimensions": policy.dimensions, "learned_weight": policy.weight},
-    }
+    def versions(self, model_id: str, limit: int, cursor: str | None) -> Document:
+        if model_id in self._families:
+            return self._life.versions(model_id, limit, cursor)
+        return self._policies.versions(model_id, limit, cursor)
+
+    def card(self, model_id: str) -> Document:
+        if model_id in self._families:
+            return card(self._life.document(model_id), self._families[model_id])
+        return policy_card(self._policies.document(model_id))
+
+    def evaluate(self, model_id: str, version: int | None = None) -> Document:
+        if model_id in self._families:
+            return self._life.evaluate(model_id, version)
+        return self._policies.evaluate(model_id)
+
+    def train(self, model_id: str) -> Document:
+        self._expect_trainable(model_id)
+        return self._life.train(model_id)
+
+    def promote(self, model_id: str, version: int | None, status: ModelStatus) -> Document:
+        self._expect_trainable(model_id)
+        return self._life.promote(model_id, version, status)
+
+    def rollback(self, model_id: str) -> Document:
+        self._expect_trainable(model_id)
+        return self._life.rollback(model_id)
+
+    def _expect_trainable(self, model_id: str) -> None:
+        if model_id in self._families:
+            return
+        if model_id not in self._policies.names():
+            raise NotFound("model")
+        raise Conflict(
+            f"{model_id} is a policy: it learns from every event by itself and serves what it learned a second later. "
+            "Hold it with learning_mode, judge it with POST …/evaluate."
+        )

@@ -129,11 +129,13 @@ def described(
     body: type[Struct] | None = None,
     refusals: tuple[int, ...] = (),
     repeatable: bool = False,
+    optional: bool = False,
     also: Mapping[int, type[Struct]] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Describe a handler; stands above its guard, whose permissions, parameters and refusals it adds, and above `once`.
 
     repeatable : takes an Idempotency-Key without `once`
+    optional   : the body may be left out
     """
 
     def describing(handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -150,6 +152,7 @@ def described(
                 **REQUEST_ID_PARAMETER,
                 **(IDEMPOTENCY_PARAMETER if repeats else {}),
                 **_query(wanted.parameters if wanted else {}),
+                **({"payload": {"required": False}} if optional else {}),
             },
             "expect": [MODELS[body.__name__]] if body else [],
             "security": _security(wanted),
@@ -237,9 +240,9 @@ def _operation(operation: Mapping[str, Any]) -> dict[str, Any]:
         "parameters": [_parameter(p) for p in given if p["in"] != "body"],
         "responses": {code: _answer(response) for code, response in operation["responses"].items()},
     }
-    bodies = [p["schema"] for p in given if p["in"] == "body"]
-    if bodies:
-        moved["requestBody"] = {"required": True, "content": {"application/json": {"schema": _referring(bodies[0])}}}
+    for body in (p for p in given if p["in"] == "body"):
+        content = {"application/json": {"schema": _referring(body["schema"])}}
+        moved["requestBody"] = {"required": body["required"], "content": content}
     kept = {key: value for key, value in operation.items() if key not in ("consumes", "produces")}
     return kept | moved
 

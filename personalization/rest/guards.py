@@ -132,6 +132,11 @@ class Call:
         """The JSON of the body. Raises as `strict.json_body`."""
         return strict.json_body(self.environ, limit)
 
+    def optional_body(self) -> Any:
+        """The same, {} where nothing was sent."""
+        sent = self.environ.get("CONTENT_LENGTH") not in (None, "", "0") or "HTTP_TRANSFER_ENCODING" in self.environ
+        return self.body() if sent else {}
+
     def charge_items(self, count: int) -> None:
         """Count the other items of a list; its first was counted at the door. Raises RateLimited."""
         if count > 1:

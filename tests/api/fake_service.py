@@ -183,6 +183,30 @@ class FakeService:
         self._expect(model_id == "m1", "model")
         return {"model_id": model_id}
 
+    def model_versions(self, model_id: str, limit: int, cursor: str | None) -> dict[str, Any]:
+        self._expect(model_id == "m1", "model")
+        return {"items": [], "next_cursor": None}
+
+    def model_card(self, model_id: str) -> dict[str, Any]:
+        return self.model(model_id)
+
+    def train_model(self, model_id: str) -> dict[str, Any]:
+        return self._told("train_model", model_id)
+
+    def evaluate_model(self, model_id: str, version: int | None) -> dict[str, Any]:
+        return self._told("evaluate_model", model_id, version)
+
+    def promote_model(self, model_id: str, version: int | None, status: str) -> dict[str, Any]:
+        return self._told("promote_model", model_id, version, status)
+
+    def rollback_model(self, model_id: str) -> dict[str, Any]:
+        return self._told("rollback_model", model_id)
+
+    def _told(self, *call: Any) -> dict[str, Any]:
+        self._expect(call[1] == "m1", "model")
+        self.calls.append(call)
+        return {"model_id": call[1]}
+
     def analyze_behavior(self, user_id: str, analysis_type: str | None) -> dict[str, Any]:
         return {"user_id": user_id, "analysis_type": analysis_type}
 

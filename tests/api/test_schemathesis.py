@@ -145,7 +145,7 @@ def test_a_missing_or_wrong_credential_opens_no_route(strangers_document: Any, s
 
     for operation in operations(strangers_document):
         guarded = operation.label not in NOTHING_TO_GET_WRONG
-        statuses = hold_to(operation, GenerationMode.POSITIVE, 5, refused)
+        statuses = hold_to(operation, GenerationMode.POSITIVE, 12, refused)
         assert statuses.keys() <= ({401, 422} if guarded else {200}), (operation.label, statuses)
         assert statuses[401] or not guarded, operation.label
 
