@@ -5,7 +5,7 @@ family says of itself."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from inspect import getdoc
+from inspect import getmodule
 from typing import Any
 
 from personalization.models.base import Case, Family
@@ -65,7 +65,9 @@ def policy_card(told: Mapping[str, Any]) -> Document:
 
 
 def _use(family: Family) -> str:
-    about = (getdoc(type(family)) or "").partition("\n\n")[0].replace("\n", " ")
+    written = type(family).__doc__ or ""
+    told = getmodule(type(family)).__doc__ if written.startswith(f"{type(family).__name__}(") else written
+    about = " ".join((told or "").strip().partition("\n\n")[0].split())
     return f"{about} Predicts {', '.join(family.scores)}; used for scores, segments and analysis, not to refuse anybody anything."
 
 

@@ -61,7 +61,7 @@ def made(shelf: Shelf, version: ModelVersion, examples: Examples, lineage: Linea
     told = {**version.document, "lineage": _lineage(lineage, examples, teaching, version.version)}
     try:
         if len(examples) < family.least or not len(teaching) or not len(judging):
-            raise Invalid(f"{len(examples)} cases teach too little: it takes {family.least}, spread over more than their horizon.")
+            raise Invalid(_too_few(family, len(examples)))
         model = family.fit(teaching, np.random.default_rng(version.version))
         judged = family.judge(model, judging)
     except Invalid as thin:
@@ -73,6 +73,12 @@ def made(shelf: Shelf, version: ModelVersion, examples: Examples, lineage: Linea
     body = artifact.written(packed, family.model_id)
     ready = replace(version, status=ModelStatus.READY, document=told)
     return Made(version=ready, body=body, digest=artifact.digest_of(body))
+
+
+def _too_few(family: Family, cases: int) -> str:
+    known = "once its reward's wait is over" if family.case is Case.SEND else "four weeks later"
+    wanted = f"it takes {family.least}, over a longer time than that"
+    return f"{cases} cases teach too little: {wanted}. What came of a {family.case} is known {known}; ask again then."
 
 
 def appraised(shelf: Shelf, version: ModelVersion, examples: Examples, live: ModelVersion | None) -> Document:
