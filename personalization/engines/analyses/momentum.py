@@ -13,15 +13,14 @@ from personalization.profile import HALF_LIFE, LANDMARK, SHORT_HALF_LIFE, Person
 
 #: A trend is said when the other direction is as improbable as this, so that of steady people one in 20 has one at most.
 _TREND = 1.0 - (1.0 - SURE) / 2.0
+#: The same as `_whole`, at least: what counts before counts 2^(-t / 28) - 2^(-t / 7), which is x - x^4, 0.4725 at most.
+_BEFORE = 1.0 / (0.25 ** (1.0 / 3.0) * 0.75)
 
 
 def momentum(profile: PersonalizationProfile, now: int, going: Pace) -> Finding:
     """Engagements a send (a day where no sends are known): those with the half-life of 7 days, against what the half-life of
     28 counts beside them. Both rates have the same prior, one engagement at the rate of both together."""
-    (events, exposure), (events_before, exposure_before), unit = _periods(profile, now)
-    usual = (events + events_before + 1.0) / (exposure + exposure_before + 4.0)
-    prior = Rate(1.0, 1.0 / usual)
-    late, before = prior.after(events, exposure), prior.after(events_before, exposure_before)
+    late, before, unit = _rates(profile, now)
     rises = chance_higher(late, before)
     trend = "up" if rises >= _TREND else "down" if rises <= 1.0 - _TREND else None
     return pattern(
@@ -42,6 +41,20 @@ def _trend_words(late: float, before: float, rises: float, trend: str | None, un
         return "No sure trend: what came lately is in line with what came before."
     more, chance = ("more" if trend == "up" else "less"), percent(max(rises, 1.0 - rises))
     return f"Engages {more} than before: {late:.2f} times a {unit} lately, {before:.2f} before (probability {chance})."
+
+
+def _rates(profile: PersonalizationProfile, now: int) -> tuple[Rate, Rate, str]:
+    """Lately, before, and what they are rates of."""
+    (events, exposure), (events_before, exposure_before), unit = _periods(profile, now)
+    prior = Rate(1.0, (exposure + exposure_before + 4.0) / (events + events_before + 1.0))
+    whole = _whole([now - at for at in profile.patterns.recent if at <= now])
+    return prior.after(whole * events, whole * exposure), prior.after(_BEFORE * events_before, _BEFORE * exposure_before), unit
+
+
+def _whole(ages: Sequence[int]) -> float:
+    """How many whole sends one unit of the decayed count stands for, sum w / sum w^2 (Kish 1965)."""
+    weights = [faded(age) for age in ages]
+    return sum(weights) / sum([weight * weight for weight in weights]) if weights else 1.0
 
 
 def _periods(profile: PersonalizationProfile, now: int) -> tuple[tuple[float, float], tuple[float, float], str]:

@@ -13,7 +13,7 @@ from personalization.profile import PersonalizationProfile, fading
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _PARTS = {0: "at night", 6: "in the morning", 12: "in the afternoon", 18: "in the evening"}
-_DAY_HOURS = 24
+_DAY_HOURS, _PART, _SATURDAY = 24, 6, 5
 #: Engagements that an hour is believed to have, as many as elsewhere, before any data.
 _AS_USUAL = Rate(1.0, 1.0)
 
@@ -30,26 +30,27 @@ def analysis(profile: PersonalizationProfile, now: int, scores: Scores) -> Findi
 
 
 def _in_words(found: Peaks) -> tuple[str, str]:
-    """What is sure of the hours and what of the days, and the most probable of all where none is sure alone."""
-    ranked = sorted(found.families.items(), key=lambda named: -named[1].probability)
-    told: dict[bool, str] = {}
-    for i, (name, peak) in enumerate(ranked):
-        if i == 0 or peak.probability >= SURE:
-            told.setdefault(name in _HOURLY, _where(name, peak.window))
-    when = " and ".join([told[hourly] for hourly in (True, False) if hourly in told])
+    """What is sure of the hours and of the days; the most probable of all where none is sure alone."""
+    best = max(found.families, key=lambda name: found.families[name].probability)
+    sure = [name for name in found.families if found.families[name].probability >= SURE] or [best]
+    days = sorted(_DAILY.intersection(sure), key=lambda name: -found.families[name].probability)
+    hours = [name for name in sure if name not in _DAILY]
+    when = " and ".join([_where(name, found.families[name].window) for name in (*hours[:1], *days[:1])])
     engages = "Engages" if found.probability >= SURE else "Seems to engage"
     return f"{engages} most {when}, local time.", f"Prefer to send {when}."
 
 
-_HOURLY = frozenset({"hour_of_day", "part_of_day"})
+_DAILY = frozenset({"day_of_week", "kind_of_day"})
 
 
 def _where(name: str, window: Window) -> str:
-    if name == "hour_of_day":
-        return f"between {window.start:02}:00 and {(window.start + window.length) % _DAY_HOURS:02}:00"
-    if name == "part_of_day":
+    if name == "day_of_week":
+        return f"on {_DAYS[window.start]}s"
+    if name == "kind_of_day":
+        return "at weekends" if window.start == _SATURDAY else "on working days"
+    if window.length == _PART and window.start in _PARTS:
         return _PARTS[window.start]
-    return f"on {_DAYS[window.start]}s" if name == "day_of_week" else "at weekends" if window.start == 5 else "on working days"
+    return f"between {window.start:02}:00 and {(window.start + window.length) % _DAY_HOURS:02}:00"
 
 
 def _families(found: Peaks) -> list[Finding]:
