@@ -12,6 +12,11 @@ _ENGAGED = frozenset(map(str, ENGAGED_TYPES))
 _LIKED = _ENGAGED | {str(EventType.REWARDED)}
 
 
+def counted(profile: PersonalizationProfile, weight: float, now: int) -> float:
+    """A stored weight as a count as of `now`. What is still to come counts once at most, however far ahead it lies."""
+    return min(max(fading(now) * weight, 0.0), float(profile.patterns.events + max(profile.patterns.sends, 0)))
+
+
 def share(profile: PersonalizationProfile, now: int) -> Share:
     """Of all sends."""
     return PRIOR.after(answered(profile, now), sent(profile, now))
@@ -24,31 +29,31 @@ def share_on(profile: PersonalizationProfile, channel: str, now: int) -> Share:
 def sent(profile: PersonalizationProfile, now: int) -> float:
     """Decayed sends so far; those still to come are counted and not yet answered."""
     to_come = sum([growth(at) for at in profile.patterns.recent if at > now])
-    return fading(now) * max(profile.patterns.exposures - to_come, 0.0)
+    return counted(profile, profile.patterns.exposures - to_come, now)
 
 
 def answered_on(profile: PersonalizationProfile, channel: str, now: int) -> float:
     """Decayed sends by this channel that were engaged with, at least: as many as the most frequent kind of engagement."""
     counts = profile.patterns.channels.get(channel, {})
-    return fading(now) * max([counts.get(type_, 0.0) for type_ in _LIKED])
+    return counted(profile, max([counts.get(type_, 0.0) for type_ in _LIKED]), now)
 
 
 def sent_on(profile: PersonalizationProfile, channel: str, now: int) -> float:
-    return fading(now) * max(profile.patterns.sent_on(channel), 0.0)
+    return counted(profile, profile.patterns.sent_on(channel), now)
 
 
 def answered(profile: PersonalizationProfile, now: int) -> float:
-    """By all channels, and by none that was named."""
+    """By all channels, and by those that no event named."""
     patterns = profile.patterns
     unnamed = [
         patterns.totals.get(type_, 0.0) - sum([counts.get(type_, 0.0) for counts in patterns.channels.values()])
         for type_ in _ENGAGED
     ]
-    return sum([answered_on(profile, channel, now) for channel in patterns.channels]) + fading(now) * max(*unnamed, 0.0)
+    return sum([answered_on(profile, channel, now) for channel in patterns.channels]) + counted(profile, max(unnamed), now)
 
 
 def once(profile: PersonalizationProfile, now: int) -> float:
     """What an event of engagement weighs, so that all of them weigh as many as the sends that were answered: events of one
     send come together and are no evidence of each other (the design effect of Rao and Scott 1981, to first order)."""
-    events = fading(now) * profile.patterns.engagements
+    events = counted(profile, profile.patterns.engagements, now)
     return min(answered(profile, now) / events, 1.0) if events > 0.0 else 1.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from personalization.engines.analyses.answered import PRIOR, answered_on, sent_on, share_on
+from personalization.engines.analyses.answered import PRIOR, answered_on, counted, sent_on, share_on
 from personalization.engines.analyses.finding import LIKELY, RARELY, SURE, Finding, Scores, finding, listed, pattern, percent
 from personalization.learning.proportions import Share, chance_to_differ, chances_to_be_largest, lifted, settled
-from personalization.profile import PersonalizationProfile, fading
+from personalization.profile import PersonalizationProfile
 
 #: Of bounces, before any data: worth as many sends as `channels.delivery` trusts in, and half a bounce.
 _BOUNCES = Share(0.5, 3.5)
@@ -94,7 +94,7 @@ def _channels(profile: PersonalizationProfile, now: int) -> list[Finding]:
 
 def _channel(name: str, share: Share, chance: float) -> Finding:
     low, high = share.interval
-    words = f"{percent(share.mean)} of sends by {name} are engaged with (95 % interval {percent(low)} to {percent(high)})."
+    words = f"Of sends by {name} {percent(share.mean)} are engaged with (95 % interval {percent(low)} to {percent(high)})."
     return pattern("channel", words, chance, low=low, high=high)
 
 
@@ -121,14 +121,14 @@ def _losses(profile: PersonalizationProfile, now: int) -> list[Finding]:
     """Of bounces, probability: that more than one send in ten bounces."""
     found = []
     for channel, counts in sorted(profile.patterns.channels.items()):
-        if bounced := fading(now) * counts.get("bounced", 0.0):
+        if bounced := counted(profile, counts.get("bounced", 0.0), now):
             share = _BOUNCES.after(bounced, sent_on(profile, channel, now))
             low, high = share.interval
-            words = f"{percent(share.mean)} of sends by {channel} bounce (95 % interval {percent(low)} to {percent(high)})."
+            words = f"Of sends by {channel} {percent(share.mean)} bounce (95 % interval {percent(low)} to {percent(high)})."
             chance = share.between(_TROUBLE, 1.0)
             found.append(pattern("bounces", words, chance, channel=channel, rate=share.mean, low=low, high=high, events=bounced))
         for type_, words in _LEFT.items():
-            if left := fading(now) * counts.get(type_, 0.0):
+            if left := counted(profile, counts.get(type_, 0.0), now):
                 found.append(pattern(type_, words.format(channel), None, channel=channel, events=left))
     return found
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from personalization.clock import rfc3339
-from personalization.engines.analyses.answered import PRIOR, sent, share
+from personalization.engines.analyses.answered import PRIOR, counted, sent, share
 from personalization.engines.analyses.finding import OFTEN, RARELY, Finding, Scores, finding, pattern, percent
 from personalization.engines.analyses.momentum import momentum
 from personalization.engines.analyses.streaks import spacing
 from personalization.engines.pace import A_WEEK, OVER, SENDS_AN_ENGAGEMENT, UNDER, Pace, pace
 from personalization.learning.proportions import Share, settled
 from personalization.learning.rates import Rate
-from personalization.profile import PersonalizationProfile, fading
+from personalization.profile import PersonalizationProfile
 
 #: Kinds of engagement, in words, and the share of sends believed of each before any data, worth as many sends as PRIOR.
 _KINDS = {
@@ -81,7 +81,7 @@ def _share(share: Share, sends: float) -> Finding:
 def _kinds(profile: PersonalizationProfile, now: int, sends: float) -> list[Finding]:
     """Those that occurred."""
     totals = profile.patterns.totals
-    return [_kind(type_, fading(now) * totals[type_], sends) for type_ in _KINDS if type_ in totals]
+    return [_kind(type_, counted(profile, totals[type_], now), sends) for type_ in _KINDS if type_ in totals]
 
 
 def _kind(type_: str, events: float, sends: float) -> Finding:

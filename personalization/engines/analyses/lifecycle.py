@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 from personalization.clock import DAY, HOUR
+from personalization.engines.analyses.answered import counted
 from personalization.engines.analyses.finding import SURE, Finding, Scores, days, finding, pattern, percent
 from personalization.learning.rates import Rate, decayed_time, settled
-from personalization.profile import HALF_LIFE, PersonalizationProfile, fading
+from personalization.profile import HALF_LIFE, PersonalizationProfile
 
 #: Least chance of churn of whoever is cooling, and of the lapsing.
 _COOLING, _LAPSING = 0.5, 0.8
@@ -24,7 +25,7 @@ def analysis(profile: PersonalizationProfile, now: int, scores: Scores) -> Findi
     if churn is None:
         return finding(0.0, 0.0, "Nothing was heard of this person yet.", "Welcome them.", [])
     stage, chance = _stage(float(churn))
-    evidence = fading(now) * profile.patterns.frequency
+    evidence = counted(profile, profile.patterns.frequency, now)
     rhythm = _rhythm(profile, now)
     patterns = [_stage_row(stage, chance), *rhythm, *_spend(profile, now, scores)]
     strength = chance * settled(evidence - 1.0)
@@ -68,10 +69,11 @@ def _rhythm(profile: PersonalizationProfile, now: int) -> list[Finding]:
 def _spend(profile: PersonalizationProfile, now: int, scores: Scores) -> list[Finding]:
     """probability: that they buy within 28 days; purchases are Poisson, their rate Gamma."""
     patterns = profile.patterns
-    bought = fading(now) * patterns.totals.get("converted", 0.0)
+    stored = patterns.totals.get("converted", 0.0)
+    bought = counted(profile, stored, now)
     if not patterns.spend or bought <= 0.0 or patterns.first_event_at is None:
         return []
-    mean = fading(now) * patterns.monetary / bought
+    mean = patterns.monetary / stored
     known = decayed_time((now - patterns.first_event_at) / DAY, HALF_LIFE / DAY)
     chance = 1.0 - Rate(_PURCHASES + bought, max(known, 1.0)).none_in(_AHEAD)
     words = f"Spent {patterns.spend:.2f} so far, lately {mean:.2f} a purchase; chance to buy within 28 days: {percent(chance)}."

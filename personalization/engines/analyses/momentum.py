@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from personalization.clock import DAY
-from personalization.engines.analyses.answered import once, sent
+from personalization.engines.analyses.answered import counted, once, sent
 from personalization.engines.analyses.finding import SURE, Finding, pattern, percent
 from personalization.engines.pace import Pace
 from personalization.learning.rates import Rate, chance_higher, decayed_time
-from personalization.profile import HALF_LIFE, LANDMARK, SHORT_HALF_LIFE, PersonalizationProfile, faded, fading, growth
+from personalization.profile import HALF_LIFE, LANDMARK, SHORT_HALF_LIFE, PersonalizationProfile, faded, growth
 
 #: A trend is said when the other direction is as improbable as this, so that of steady people one in 20 has one at most.
 _TREND = 1.0 - (1.0 - SURE) / 2.0
@@ -54,14 +54,15 @@ def _rates(profile: PersonalizationProfile, now: int) -> tuple[Rate, Rate, str]:
 def _whole(ages: Sequence[int]) -> float:
     """How many whole sends one unit of the decayed count stands for, sum w / sum w^2 (Kish 1965)."""
     weights = [faded(age) for age in ages]
-    return sum(weights) / sum([weight * weight for weight in weights]) if weights else 1.0
+    squares = sum([weight * weight for weight in weights])
+    return sum(weights) / squares if squares else 1.0
 
 
 def _periods(profile: PersonalizationProfile, now: int) -> tuple[tuple[float, float], tuple[float, float], str]:
     """(engagements, exposure) lately and before, and what the exposure counts."""
     patterns, weight = profile.patterns, once(profile, now)
     events, sends = weight * patterns.engaged_lately(now), sent(profile, now)
-    events_before = max(weight * fading(now) * patterns.engagements - events, 0.0)
+    events_before = max(weight * counted(profile, patterns.engagements, now) - events, 0.0)
     if sends > 0.0:
         recently = _sent_lately(patterns.recent, sends, now)
         return (events, recently), (events_before, max(sends - recently, 0.0)), "send"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from personalization.engines.analyses.answered import once, share
+from personalization.engines.analyses.answered import counted, once, share
 from personalization.engines.analyses.finding import LIKELY, SURE, Finding, Scores, finding, pattern, percent
 from personalization.learning.peaks import Peak, Peaks, Window, peaks
 from personalization.learning.proportions import lifted
 from personalization.learning.rates import Rate
-from personalization.profile import PersonalizationProfile, fading
+from personalization.profile import PersonalizationProfile
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _PARTS = {0: "at night", 6: "in the morning", 12: "in the afternoon", 18: "in the evening"}
@@ -20,13 +20,13 @@ _AS_USUAL = Rate(1.0, 1.0)
 
 def analysis(profile: PersonalizationProfile, now: int, scores: Scores) -> Finding:
     """strength: how far the engagements took the probability that anything stands out from 1/2 to 1."""
-    fade, weight = fading(now), once(profile, now)
-    engaged = {hour: fade * weight * count for hour, count in profile.patterns.engaged.items()}
-    sent = {hour: fade * count for hour, count in profile.patterns.sent.items()}
+    weight = once(profile, now)
+    engaged = {hour: weight * counted(profile, count, now) for hour, count in profile.patterns.engaged.items()}
+    sent = {hour: counted(profile, count, now) for hour, count in profile.patterns.sent.items()}
     found = peaks(engaged, sent)
     patterns = [*_families(found), *_hours(profile, now, engaged, found), *_days(profile, now, engaged, found)]
     summary, advice = _in_words(found) if found.probability >= LIKELY else ("No hour stands out yet.", "Let send time explore.")
-    return finding(lifted(found.probability, 0.5), fade * profile.patterns.engagements, summary, advice, patterns)
+    return finding(lifted(found.probability, 0.5), counted(profile, profile.patterns.engagements, now), summary, advice, patterns)
 
 
 def _in_words(found: Peaks) -> tuple[str, str]:
@@ -79,9 +79,11 @@ _NONE = {
 
 def best_hours(profile: PersonalizationProfile, now: int) -> list[Finding]:
     """Of the week, most engagement first; at most five."""
-    fade = fading(now)
     hours = sorted(profile.patterns.engaged.items(), key=lambda found: (-found[1], found[0]))[:5]
-    return [{"hour_of_week": h, "day": _DAYS[h // 24], "hour": h % 24, "engagements": round(fade * w, 4)} for h, w in hours]
+    return [
+        {"hour_of_week": h, "day": _DAYS[h // 24], "hour": h % 24, "engagements": round(counted(profile, w, now), 4)}
+        for h, w in hours
+    ]
 
 
 def _hours(profile: PersonalizationProfile, now: int, engaged: Mapping[int, float], found: Peaks) -> list[Finding]:
@@ -95,9 +97,9 @@ def _hours(profile: PersonalizationProfile, now: int, engaged: Mapping[int, floa
 
 def _days(profile: PersonalizationProfile, now: int, engaged: Mapping[int, float], found: Peaks) -> list[Finding]:
     """Of engagement, most first."""
-    days, fade = [0.0] * 7, fading(now)
+    days = [0.0] * 7
     for hour, weight in profile.patterns.engaged.items():
-        days[hour // _DAY_HOURS] += fade * weight
+        days[hour // _DAY_HOURS] += counted(profile, weight, now)
     ranked = sorted((day for day in range(7) if days[day] > 0.0), key=lambda day: (-days[day], day))
     return [
         {
