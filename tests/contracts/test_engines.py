@@ -220,7 +220,8 @@ def evenly(n: int) -> PersonalizationProfile:
 
 @ANALYSES
 def test_strength_grows_with_evidence_for_the_same_shares(kind: str) -> None:
-    strengths = [analysed(kind, evenly(n))["strength"] for n in (1, 2, 4, 8)]
+    scores = {"churn_risk": 0.3, "lifetime_value": None}
+    strengths = [behavior.ANALYSES[kind](evenly(n), NOW, scores)["strength"] for n in (1, 2, 4, 8)]
     assert strengths == sorted(strengths)
     assert strengths[-1] > strengths[0]
 
