@@ -8,6 +8,8 @@ from personalization.vocabulary import ENGAGED_TYPES, EventType
 
 #: Share of sends engaged with before any data, as in `engagement_score`.
 PRIOR = Share(1.0, 3.0)
+#: An answer is younger than its send and weighs a little more. More answers a send than this are answers to unknown sends.
+_YOUNGER = 1.1
 _ENGAGED = frozenset(map(str, ENGAGED_TYPES))
 _LIKED = _ENGAGED | {str(EventType.REWARDED)}
 
@@ -18,12 +20,20 @@ def counted(profile: PersonalizationProfile, weight: float, now: int) -> float:
 
 
 def share(profile: PersonalizationProfile, now: int) -> Share:
-    """Of all sends."""
-    return PRIOR.after(answered(profile, now), sent(profile, now))
+    """Of all sends that are known; engagement beyond them says nothing of a share."""
+    sends = sent(profile, now)
+    return PRIOR.after(min(answered(profile, now), sends), sends)
 
 
 def share_on(profile: PersonalizationProfile, channel: str, now: int) -> Share:
-    return PRIOR.after(answered_on(profile, channel, now), sent_on(profile, channel, now))
+    sends = sent_on(profile, channel, now)
+    return PRIOR.after(min(answered_on(profile, channel, now), sends), sends)
+
+
+def sends_known(profile: PersonalizationProfile, now: int) -> bool:
+    """Whether there are sends, and enough for the engagement to be answers to them: events may be reported without any."""
+    sends = sent(profile, now)
+    return sends > 0.0 and answered(profile, now) <= _YOUNGER * sends
 
 
 def sent(profile: PersonalizationProfile, now: int) -> float:

@@ -40,6 +40,8 @@ def analysis(profile: PersonalizationProfile, now: int, scores: Scores) -> Findi
 
 def _alone(only: Finding) -> tuple[str, str]:
     name, rate = only["channel"], percent(only["engagement_rate"])
+    if not only["evidence"]:
+        return f"Only {name} was engaged with so far, and no sends are known.", f"Keep {name}, and try another to compare."
     return f"Only {name} was used so far: {rate} of its sends are engaged with.", f"Keep {name}, and try another to compare."
 
 
@@ -72,16 +74,19 @@ def _leaders(rows: Sequence[Finding]) -> list[str]:
 
 
 def best_channels(profile: PersonalizationProfile, now: int) -> list[Finding]:
-    """By observed engagement per send, Beta(1, 3) prior."""
-    rates = [
+    """By observed engagement per send, Beta(1, 3) prior; where no sends are known, by engagement."""
+    ranked = sorted(
+        profile.patterns.channels,
+        key=lambda name: (-share_on(profile, name, now).mean, -answered_on(profile, name, now), name),
+    )
+    return [
         {
-            "channel": channel,
-            "engagement_rate": round(share_on(profile, channel, now).mean, 4),
-            "evidence": round(max(sent_on(profile, channel, now), answered_on(profile, channel, now)), 2),
+            "channel": name,
+            "engagement_rate": round(share_on(profile, name, now).mean, 4),
+            "evidence": round(sent_on(profile, name, now), 2),
         }
-        for channel in profile.patterns.channels
+        for name in ranked
     ]
-    return sorted(rates, key=lambda row: (-row["engagement_rate"], row["channel"]))
 
 
 def _channels(profile: PersonalizationProfile, now: int) -> list[Finding]:
@@ -100,7 +105,9 @@ def _channel(name: str, share: Share, chance: float) -> Finding:
 
 def _difference(profile: PersonalizationProfile, now: int, rows: Sequence[Finding]) -> Finding:
     names = [row["channel"] for row in rows]
-    chance = chance_to_differ([(answered_on(profile, name, now), sent_on(profile, name, now)) for name in names], PRIOR)
+    sends = [sent_on(profile, name, now) for name in names]
+    counts = [(min(answered_on(profile, name, now), n), n) for name, n in zip(names, sends, strict=True)]
+    chance = chance_to_differ(counts, PRIOR)
     words = "Channels differ in how often they are engaged with." if chance >= SURE else "No difference between channels is sure."
     return pattern("difference", words, chance)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from personalization.clock import rfc3339
-from personalization.engines.analyses.answered import PRIOR, counted, sent, share
+from personalization.engines.analyses.answered import PRIOR, answered, counted, sends_known, sent, share
 from personalization.engines.analyses.finding import OFTEN, RARELY, Finding, Scores, finding, pattern, percent
 from personalization.engines.analyses.momentum import momentum
 from personalization.engines.analyses.streaks import spacing
@@ -35,7 +35,8 @@ def analysis(profile: PersonalizationProfile, now: int, scores: Scores) -> Findi
         *_kinds(profile, now, sends),
         spacing(profile, now),
     ]
-    said = [_how_often(engaged, strength), *_TRENDS[lately["trend"]], *_TOO_MUCH[going.words[1]], *_TOO_MUCH[going.words[2]]]
+    often = _how_often(engaged, strength) if sends_known(profile, now) or not answered(profile, now) else _UNKNOWN
+    said = [often, *_TRENDS[lately["trend"]], *_TOO_MUCH[going.words[1]], *_TOO_MUCH[going.words[2]]]
     return finding(strength, sends, f"{', '.join(said)}.", _advice(going, engaged, strength), patterns)
 
 
@@ -50,6 +51,7 @@ def _word(share: float) -> str:
     return "rarely" if share < RARELY else "often" if share >= OFTEN else "now and then"
 
 
+_UNKNOWN = "This person engages with more than is known to be sent, so how often cannot be said"
 _OFTEN = {"rarely": "rarely engages", "now and then": "engages now and then", "often": "engages often"}
 _BETWEEN = {"rarely": (0.0, RARELY), "now and then": (RARELY, OFTEN), "often": (OFTEN, 1.0)}
 _TRENDS = {None: (), "up": ("lately more than before",), "down": ("lately less than before",)}
@@ -87,7 +89,7 @@ def _kinds(profile: PersonalizationProfile, now: int, sends: float) -> list[Find
 def _kind(type_: str, events: float, sends: float) -> Finding:
     verb, guess = _KINDS[type_]
     weight = PRIOR.a + PRIOR.b
-    share = Share(weight * guess, weight * (1.0 - guess)).after(events, sends)
+    share = Share(weight * guess, weight * (1.0 - guess)).after(min(events, sends), sends)
     word, (low, high) = _word(share.mean), share.interval
     words = f"{verb.capitalize()} {percent(share.mean)} of sends (95 % interval {percent(low)} to {percent(high)}): {word}."
     chance = share.between(*_BETWEEN[word])

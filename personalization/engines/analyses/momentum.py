@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from personalization.clock import DAY
-from personalization.engines.analyses.answered import counted, once, sent
+from personalization.engines.analyses.answered import counted, once, sends_known, sent
 from personalization.engines.analyses.finding import SURE, Finding, pattern, percent
 from personalization.engines.pace import Pace
 from personalization.learning.rates import Rate, chance_higher, decayed_time
@@ -63,7 +63,7 @@ def _periods(profile: PersonalizationProfile, now: int) -> tuple[tuple[float, fl
     patterns, weight = profile.patterns, once(profile, now)
     events, sends = weight * patterns.engaged_lately(now), sent(profile, now)
     events_before = max(weight * counted(profile, patterns.engagements, now) - events, 0.0)
-    if sends > 0.0:
+    if sends_known(profile, now):
         recently = _sent_lately(patterns.recent, sends, now)
         return (events, recently), (events_before, max(sends - recently, 0.0)), "send"
     age = (now - (now if patterns.first_event_at is None else patterns.first_event_at)) / DAY

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from personalization.engines.analyses.answered import counted, once, share
+from personalization.engines.analyses.answered import counted, once, sends_known, share
 from personalization.engines.analyses.finding import LIKELY, SURE, Finding, Scores, finding, pattern, percent
 from personalization.learning.peaks import Peak, Peaks, Window, peaks
 from personalization.learning.proportions import lifted
@@ -22,7 +22,8 @@ def analysis(profile: PersonalizationProfile, now: int, scores: Scores) -> Findi
     """strength: how far the engagements took the probability that anything stands out from 1/2 to 1."""
     weight = once(profile, now)
     engaged = {hour: weight * counted(profile, count, now) for hour, count in profile.patterns.engaged.items()}
-    sent = {hour: counted(profile, count, now) for hour, count in profile.patterns.sent.items()}
+    known = profile.patterns.sent if sends_known(profile, now) else {}
+    sent = {hour: counted(profile, count, now) for hour, count in known.items()}
     found = peaks(engaged, sent)
     patterns = [*_families(found), *_hours(profile, now, engaged, found), *_days(profile, now, engaged, found)]
     summary, advice = _in_words(found) if found.probability >= LIKELY else ("No hour stands out yet.", "Let send time explore.")
@@ -127,7 +128,7 @@ def _cell(
     total = sum(engaged.values())
     times = _AS_USUAL.after(sum([engaged.get(cell, 0.0) for cell in cells]), total * float(found.expected[list(cells)].sum()))
     low, high = times.interval
-    usual = share(profile, now).mean if profile.patterns.exposures > 0.0 else None
+    usual = share(profile, now).mean if sends_known(profile, now) else None
     rates = {
         name: None if usual is None else min(usual * n, 1.0) for name, n in (("rate", times.mean), ("low", low), ("high", high))
     }

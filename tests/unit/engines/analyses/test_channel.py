@@ -84,3 +84,11 @@ def test_bounces_and_losses_are_told_by_channel() -> None:
 def test_old_evidence_counts_less() -> None:
     fresh = lived(times("decided", "email", 10) + times("opened", "email", 4))
     assert channel.analysis(fresh, NOW + 56 * DAY, {})["strength"] < analysed(fresh)["strength"]
+
+
+def test_without_sends_channels_are_ranked_by_engagement_and_not_judged() -> None:
+    found = analysed(lived(times("opened", "email", 2) + times("opened", "push", 9)))
+    assert [row["channel"] for row in named(found, "channel")] == ["push", "email"]
+    assert found["strength"] == 0.0
+    alone = analysed(lived(times("opened", "push", 9)))
+    assert alone["summary"] == "Only push was engaged with so far, and no sends are known."

@@ -70,8 +70,15 @@ def test_each_kind_that_occurred_has_a_rate_and_an_interval() -> None:
 
 
 def test_who_is_hardly_known_is_not_judged() -> None:
-    assert analysed(lived(at("opened", 1.0)))["summary"] == "This person is too little known to say how often they engage."
-    assert analysed(lived([]))["strength"] == 0.0
+    for profile in (lived([]), lived(at("decided", 1.0))):
+        assert analysed(profile)["summary"] == "This person is too little known to say how often they engage."
+        assert analysed(profile)["strength"] <= 0.1
+
+
+def test_engagement_with_what_nobody_said_was_sent_is_no_share() -> None:
+    found = analysed(lived(at("opened", *[float(k) for k in range(20)])))
+    assert found["summary"].startswith("This person engages with more than is known to be sent, so how often cannot be said")
+    assert (found["strength"], row(found, "share")["rate"]) == (0.0, 0.25)
 
 
 def test_a_rise_in_the_last_week_is_found_and_told() -> None:
