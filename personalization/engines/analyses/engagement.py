@@ -20,7 +20,7 @@ _KINDS = {
     "replied": ("replies to", 0.01),
 }
 #: Less of the doubt gone than this, nothing is said of how often.
-_TOO_EARLY = 0.1
+_TOO_EARLY = 0.25
 
 
 def analysis(profile: PersonalizationProfile, now: int, scores: Scores) -> Finding:
