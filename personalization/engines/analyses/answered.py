@@ -20,20 +20,26 @@ def counted(profile: PersonalizationProfile, weight: float, now: int) -> float:
 
 
 def share(profile: PersonalizationProfile, now: int) -> Share:
-    """Of all sends that are known; engagement beyond them says nothing of a share."""
-    sends = sent(profile, now)
-    return PRIOR.after(min(answered(profile, now), sends), sends)
+    """Of all sends; the prior where they are not known."""
+    return PRIOR.after(*_known(answered(profile, now), sent(profile, now)))
 
 
 def share_on(profile: PersonalizationProfile, channel: str, now: int) -> Share:
-    sends = sent_on(profile, channel, now)
-    return PRIOR.after(min(answered_on(profile, channel, now), sends), sends)
+    return PRIOR.after(*counts_on(profile, channel, now))
+
+
+def counts_on(profile: PersonalizationProfile, channel: str, now: int) -> tuple[float, float]:
+    """Answers and sends, both 0 where the sends are not known."""
+    return _known(answered_on(profile, channel, now), sent_on(profile, channel, now))
 
 
 def sends_known(profile: PersonalizationProfile, now: int) -> bool:
     """Whether there are sends, and enough for the engagement to be answers to them: events may be reported without any."""
-    sends = sent(profile, now)
-    return sends > 0.0 and answered(profile, now) <= _YOUNGER * sends
+    return _known(answered(profile, now), sent(profile, now))[1] > 0.0
+
+
+def _known(answers: float, sends: float) -> tuple[float, float]:
+    return (min(answers, sends), sends) if answers <= _YOUNGER * sends else (0.0, 0.0)
 
 
 def sent(profile: PersonalizationProfile, now: int) -> float:

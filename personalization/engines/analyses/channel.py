@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from personalization.engines.analyses.answered import PRIOR, answered_on, counted, sent_on, share_on
+from personalization.engines.analyses.answered import PRIOR, answered_on, counted, counts_on, sent_on, share_on
 from personalization.engines.analyses.finding import LIKELY, RARELY, SURE, Finding, Scores, finding, listed, pattern, percent
 from personalization.learning.proportions import Share, chance_to_differ, chances_to_be_largest, lifted, settled
 from personalization.profile import PersonalizationProfile
@@ -41,7 +41,10 @@ def analysis(profile: PersonalizationProfile, now: int, scores: Scores) -> Findi
 def _alone(only: Finding) -> tuple[str, str]:
     name, rate = only["channel"], percent(only["engagement_rate"])
     if not only["evidence"]:
-        return f"Only {name} was engaged with so far, and no sends are known.", f"Keep {name}, and try another to compare."
+        return (
+            f"Only {name} was used so far, and too little is known of what was sent by it.",
+            f"Keep {name}, and try another to compare.",
+        )
     return f"Only {name} was used so far: {rate} of its sends are engaged with.", f"Keep {name}, and try another to compare."
 
 
@@ -55,7 +58,9 @@ def _compared(rows: Sequence[Finding], differ: float) -> tuple[str, str]:
     leaders = _leaders(rows)
     if differ >= LIKELY and len(leaders) < len(rows):
         return f"Channels differ, and the best is one of {listed(leaders)}.", f"Prefer {listed(leaders)}."
-    rates = listed([f"{row['channel']} {percent(row['engagement_rate'])}" for row in rows])
+    if not any(row["evidence"] for row in rows):
+        return "Too little is known of what was sent by which channel.", "Let channel choice explore."
+    rates = listed([f"{row['channel']} {percent(row['engagement_rate'])}" for row in rows if row["evidence"]])
     return f"No channel stands out yet ({rates} of sends engaged with).", "Let channel choice explore."
 
 
@@ -83,7 +88,7 @@ def best_channels(profile: PersonalizationProfile, now: int) -> list[Finding]:
         {
             "channel": name,
             "engagement_rate": round(share_on(profile, name, now).mean, 4),
-            "evidence": round(sent_on(profile, name, now), 2),
+            "evidence": round(counts_on(profile, name, now)[1], 2),
         }
         for name in ranked
     ]
@@ -94,20 +99,20 @@ def _channels(profile: PersonalizationProfile, now: int) -> list[Finding]:
     rows = best_channels(profile, now)
     shares = [share_on(profile, row["channel"], now) for row in rows]
     chances = chances_to_be_largest(shares) if rows else []
-    return [{**row, **_channel(row["channel"], share, chance)} for row, share, chance in zip(rows, shares, chances, strict=True)]
+    return [{**row, **_channel(row, share, chance)} for row, share, chance in zip(rows, shares, chances, strict=True)]
 
 
-def _channel(name: str, share: Share, chance: float) -> Finding:
+def _channel(row: Finding, share: Share, chance: float) -> Finding:
+    name = row["channel"]
     low, high = share.interval
     words = f"Of sends by {name} {percent(share.mean)} are engaged with (95 % interval {percent(low)} to {percent(high)})."
+    words = words if row["evidence"] else f"Too little is known of what was sent by {name}."
     return pattern("channel", words, chance, low=low, high=high)
 
 
 def _difference(profile: PersonalizationProfile, now: int, rows: Sequence[Finding]) -> Finding:
     names = [row["channel"] for row in rows]
-    sends = [sent_on(profile, name, now) for name in names]
-    counts = [(min(answered_on(profile, name, now), n), n) for name, n in zip(names, sends, strict=True)]
-    chance = chance_to_differ(counts, PRIOR)
+    chance = chance_to_differ([counts_on(profile, name, now) for name in names], PRIOR)
     words = "Channels differ in how often they are engaged with." if chance >= SURE else "No difference between channels is sure."
     return pattern("difference", words, chance)
 

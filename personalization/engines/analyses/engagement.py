@@ -26,16 +26,17 @@ _TOO_EARLY = 0.25
 def analysis(profile: PersonalizationProfile, now: int, scores: Scores) -> Finding:
     """strength: how much of the prior's doubt about the share of sends engaged with they removed."""
     engaged, sends, going = share(profile, now), sent(profile, now), pace(profile.patterns, now)
+    known = sends_known(profile, now)
     strength, lately = settled(PRIOR, engaged), momentum(profile, now, going)
     patterns = [
         lately,
         _saturation(going),
         _fatigue(going),
-        _share(engaged, sends),
-        *_kinds(profile, now, sends),
+        _share(engaged, sends, known),
+        *_kinds(profile, now, sends if known else None),
         spacing(profile, now),
     ]
-    often = _how_often(engaged, strength) if sends_known(profile, now) or not answered(profile, now) else _UNKNOWN
+    often = _how_often(engaged, strength) if known or not answered(profile, now) else _UNKNOWN
     said = [often, *_TRENDS[lately["trend"]], *_TOO_MUCH[going.words[1]], *_TOO_MUCH[going.words[2]]]
     return finding(strength, sends, f"{', '.join(said)}.", _advice(going, engaged, strength), patterns)
 
@@ -74,20 +75,26 @@ def _advice(going: Pace, share: Share, strength: float) -> str:
 # -- patterns --------------------------------------------------------------------------------------------------------
 
 
-def _share(share: Share, sends: float) -> Finding:
+def _share(share: Share, sends: float, known: bool) -> Finding:
     word, (low, high) = _word(share.mean), share.interval
     words = f"Engages with {percent(share.mean)} of sends (95 % interval {percent(low)} to {percent(high)}): {word}."
+    words = words if known else "Too little is known of what was sent; the numbers are what is believed of anybody."
     return pattern("share", words, share.between(*_BETWEEN[word]), rate=share.mean, low=low, high=high, sends=sends)
 
 
-def _kinds(profile: PersonalizationProfile, now: int, sends: float) -> list[Finding]:
+def _kinds(profile: PersonalizationProfile, now: int, sends: float | None) -> list[Finding]:
     """Those that occurred."""
     totals = profile.patterns.totals
     return [_kind(type_, counted(profile, totals[type_], now), sends) for type_ in _KINDS if type_ in totals]
 
 
-def _kind(type_: str, events: float, sends: float) -> Finding:
+def _kind(type_: str, events: float, sends: float | None) -> Finding:
+    """Without known sends events only."""
     verb, guess = _KINDS[type_]
+    if sends is None:
+        return pattern(
+            type_, f"{type_.capitalize()} {events:.1f} times of late.", None, rate=None, low=None, high=None, events=events
+        )
     weight = PRIOR.a + PRIOR.b
     share = Share(weight * guess, weight * (1.0 - guess)).after(min(events, sends), sends)
     word, (low, high) = _word(share.mean), share.interval

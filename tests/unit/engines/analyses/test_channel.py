@@ -90,5 +90,6 @@ def test_without_sends_channels_are_ranked_by_engagement_and_not_judged() -> Non
     found = analysed(lived(times("opened", "email", 2) + times("opened", "push", 9)))
     assert [row["channel"] for row in named(found, "channel")] == ["push", "email"]
     assert found["strength"] == 0.0
+    assert found["summary"] == "Too little is known of what was sent by which channel."
     alone = analysed(lived(times("opened", "push", 9)))
-    assert alone["summary"] == "Only push was engaged with so far, and no sends are known."
+    assert alone["summary"] == "Only push was used so far, and too little is known of what was sent by it."

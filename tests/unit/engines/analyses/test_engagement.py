@@ -79,6 +79,7 @@ def test_engagement_with_what_nobody_said_was_sent_is_no_share() -> None:
     found = analysed(lived(at("opened", *[float(k) for k in range(20)])))
     assert found["summary"].startswith("This person engages with more than is known to be sent, so how often cannot be said")
     assert (found["strength"], row(found, "share")["rate"]) == (0.0, 0.25)
+    assert (row(found, "opened")["words"], row(found, "opened")["rate"]) == ("Opened 16.0 times of late.", None)
 
 
 def test_a_rise_in_the_last_week_is_found_and_told() -> None:
