@@ -33,6 +33,8 @@ DECIDED = "decided"
 _MOST_HALF_LIVES = 1_000.0
 #: Slot times of sends that are remembered one by one.
 RECENT_SENDS = 64
+#: Hours of engagements that are.
+RECENT_OCCASIONS = 32
 
 _SENDING = frozenset({DECIDED, str(LogType.ACTIVATED), str(LogType.DISCARDED)})
 _ENGAGED = frozenset(str(t) for t in ENGAGED_TYPES)
@@ -93,6 +95,7 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
     lately   : engagements with a half-life of 7 days, as of last_engaged_at
     shown    : `shown_key` of a variant -> when it went out last; the newest 32
     messages : those with a message_id that were sent lately; one by several channels stands once in `recent`
+    occasions: the newest (at most 32) hours since 1970 in which they engaged, ascending, each once
     """
 
     channels: Mapping[str, Mapping[str, float]] = msgspec.field(default_factory=dict)
@@ -114,6 +117,7 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
     last_engaged_at: int | None = None
     messages: SentMessages = ()
     shown: Shown = msgspec.field(default_factory=dict)
+    occasions: tuple[int, ...] = ()
 
     def after(self, entry: LogEntry) -> Patterns:
         """The patterns once this row of the log is known; rows that say nothing of behaviour change nothing."""
@@ -166,6 +170,7 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
             engagements=self.engagements + weight * engaged,
             lately=self._lately_with(entry.at) if engaged else self.lately,
             last_engaged_at=_latest(self.last_engaged_at, entry.at) if engaged else self.last_engaged_at,
+            occasions=_once(self.occasions, entry.at // HOUR) if engaged and not rewarded else self.occasions,
             totals=_added(self.totals, entry.type, weight),
             frequency=self.frequency + weight,
             monetary=self.monetary + weight * value,
@@ -325,6 +330,14 @@ def _with(recent: tuple[int, ...], at: int) -> tuple[int, ...]:
     found = list(recent)
     insort(found, at)
     return tuple(found[-RECENT_SENDS:])
+
+
+def _once(occasions: tuple[int, ...], hour: int) -> tuple[int, ...]:
+    """The newest hours with this one among them; the same whatever the order they come in."""
+    k = bisect_left(occasions, hour)
+    if k < len(occasions) and occasions[k] == hour:
+        return occasions
+    return (*occasions[:k], hour, *occasions[k:])[-RECENT_OCCASIONS:]
 
 
 def _without(recent: tuple[int, ...], at: int) -> tuple[int, ...]:

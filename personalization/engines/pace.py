@@ -20,14 +20,14 @@ _TIRES = 3 * DAY
 #: Unanswered sends within it from which on somebody is tiring, and fatigued.
 _TIRING, _FATIGUED = 2, 4
 #: A steady rate r leaves r * half-life / ln 2 in a decayed count, so this times the count is what comes in a week.
-_A_WEEK = math.log(2.0) * WEEK / HALF_LIFE
+A_WEEK = math.log(2.0) * WEEK / HALF_LIFE
 #: Of a steady rate the long count has so many times the short one.
 _SPANS = HALF_LIFE / SHORT_HALF_LIFE
 #: Below so much decayed evidence nothing is said of momentum.
 _EVIDENCE = 1.0
 _RISING, _FALLING = 1.5, 1.0 / 1.5
 #: Sends a week for each engagement a week that still count as on target.
-_SENDS_AN_ENGAGEMENT = 3.0
+SENDS_AN_ENGAGEMENT = 3.0
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -54,7 +54,7 @@ class Pace(msgspec.Struct, frozen=True):
         n, going = self.unanswered, self.momentum
         return (
             None if going is None else RISING if going >= _RISING else FALLING if going <= _FALLING else STEADY,
-            UNDER if self.load < self.appetite else ON_TARGET if self.load <= _SENDS_AN_ENGAGEMENT * self.appetite else OVER,
+            UNDER if self.load < self.appetite else ON_TARGET if self.load <= SENDS_AN_ENGAGEMENT * self.appetite else OVER,
             FATIGUED if n >= _FATIGUED else TIRING if n >= _TIRING else RESTED,
         )
 
@@ -69,7 +69,7 @@ def pace(patterns: Patterns, now: int) -> Pace:
     return Pace(
         (_SPANS * patterns.engaged_lately(now) + 1.0) / (long_run + 1.0) if long_run >= _EVIDENCE else None,
         end - bisect_left(recent, now - WEEK, 0, first),
-        1.0 + _A_WEEK * long_run,
+        1.0 + A_WEEK * long_run,
         end - first,
         recent[end - _TIRING] + _TIRES + 1 if end - first >= _TIRING else None,
     )

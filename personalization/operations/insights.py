@@ -8,7 +8,9 @@ from typing import Any
 from personalization import telemetry
 from personalization.clock import DAY, Clock, rfc3339, zone
 from personalization.deciding.record import decode_record
-from personalization.engines.behavior import ANALYSES, best_channels, best_hours
+from personalization.engines.analyses.channel import best_channels
+from personalization.engines.analyses.timing import best_hours
+from personalization.engines.behavior import ANALYSES
 from personalization.errors import Invalid
 from personalization.messages import LogEntry
 from personalization.operations.configuration import Configuration
@@ -99,7 +101,8 @@ class Insights:
         if analysis_type is not None and analysis_type not in ANALYSES:
             raise Invalid.field("analysis_type", f"must be one of {', '.join(ANALYSES)}")
         wanted = [analysis_type] if analysis_type else list(ANALYSES)
-        return {"user_id": user_id, "analyses": [{"type": name, **ANALYSES[name](profile, now)} for name in wanted]}
+        scores = predictive_scores(profile, now)
+        return {"user_id": user_id, "analyses": [{"type": name, **ANALYSES[name](profile, now, scores)} for name in wanted]}
 
 
 def _entry(row: LogEntry) -> Document:

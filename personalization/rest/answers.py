@@ -507,19 +507,88 @@ class ModelPage(Struct):
     next_cursor: str | None
 
 
+_PATTERNS = (
+    "What was looked at, with its numbers; further members depend on `name`. engagement: momentum, saturation, fatigue, share, "
+    "opened, clicked, converted, replied, spacing. timing: hour_of_day, part_of_day, day_of_week, kind_of_day, hour, day. "
+    "channel: channel, difference, never_answered, bounces, unsubscribed, complained. lifecycle: stage, rhythm, spend."
+)
+_STRENGTH = (
+    "0: the evidence says no more than what was believed before any; 1: certain. engagement: how much of the doubt about the share "
+    "of sends engaged with is gone. timing: how far the probability that hours or days stand out rose from 1/2 to 1. channel: the "
+    "same that channels differ, times the probability that the best is the best (one channel: the doubt gone). lifecycle: the "
+    "probability of the stage, times how much of the doubt about the rhythm is gone."
+)
+
+
+class BehaviorPattern(Struct):
+    name: Annotated[str, Meta(examples=["momentum", "hour_of_day", "channel", "rhythm"])]
+    words: Annotated[
+        str, Meta(description="One sentence", examples=["Engages with 25 % of sends (95 % interval 6 % to 52 %): now and then."])
+    ]
+    probability: Annotated[
+        Probability | None, Meta(description="That the pattern is there; null where `words` only tell what was recorded")
+    ]
+    rate: Annotated[float | None, Meta(description="Posterior mean a send; null where no sends are known")] = None
+    low: Annotated[float | None, Meta(description="Of the 95 % interval of the rate")] = None
+    high: Annotated[float | None, Meta(description="Of the 95 % interval of the rate")] = None
+    sends: Annotated[float, Meta(description="Decayed; of spacing those remembered, sent together counted once")] | None = None
+    events: Annotated[float, Meta(description="Decayed, of that kind")] | None = None
+    momentum: Annotated[str | None, Meta(description="rising, steady or falling, as decisions read it")] = None
+    ratio: Annotated[float | None, Meta(description="Engagement of the last days over the long run, before doubt")] = None
+    trend: Annotated[str | None, Meta(description="up or down, where it is sure")] = None
+    rate_lately: Annotated[float, Meta(description="Engagements with a half-life of 7 days, for each `rate_of`")] | None = None
+    rate_before: Annotated[float, Meta(description="What the half-life of 28 days counts beside them")] | None = None
+    rate_of: Annotated[str, Meta(description="send, or day where no sends are known")] | None = None
+    saturation: Annotated[str, Meta(description="under, on_target or over")] | None = None
+    sends_in_7_days: int | None = None
+    appetite_a_week: Annotated[float, Meta(description="Messages they engage with in a week")] | None = None
+    fatigue: Annotated[str, Meta(description="rested, tiring or fatigued")] | None = None
+    unanswered_in_3_days: int | None = None
+    recovers_at: Time | None = None
+    spacing: Annotated[str | None, Meta(description="bursty or regular, where it is sure")] = None
+    rate_after_answer: Annotated[float, Meta(description="Share of sends answered, after an answered one")] | None = None
+    rate_after_silence: Annotated[float, Meta(description="The same after an unanswered one")] | None = None
+    start: (
+        Annotated[int, Meta(description="Local hour of the day, or day of the week (0 = Monday), where the window begins")] | None
+    ) = None
+    length: Annotated[int, Meta(description="Of the window, in hours or days")] | None = None
+    share: Annotated[float, Meta(description="Of the engagements, inside the window")] | None = None
+    usual_share: Annotated[float, Meta(description="That the sends let expect")] | None = None
+    hour_of_week: Annotated[int, Meta(description="Local, 0 = Monday 00:00", ge=0, le=167)] | None = None
+    day: str | None = None
+    hour: int | None = None
+    engagements: Annotated[float, Meta(description="Decayed")] | None = None
+    times_usual: Annotated[float, Meta(description="Rate there over the rate that is usual for them")] | None = None
+    channel: str | None = None
+    engagement_rate: Probability | None = None
+    evidence: Annotated[float, Meta(description="Decayed sends")] | None = None
+    stage: Annotated[str, Meta(description="active, cooling or lapsing")] | None = None
+    days_between: Annotated[float, Meta(description="Mean gap between hours with engagement, of the newest 32")] | None = None
+    days_since: Annotated[float, Meta(description="Since they engaged last")] | None = None
+    gaps: int | None = None
+    spend: float | None = None
+    mean_purchase: float | None = None
+    purchases: Annotated[float, Meta(description="Decayed")] | None = None
+    lifetime_value: float | None = None
+
+
 class BehaviorFinding(Struct):
-    type: str
-    summary: str
-    strength: float
-    evidence: float
-    implication: str
-    patterns: list[Any]
-    stage: Annotated[str, Meta(description="Of lifecycle")] | None = None
+    type: Annotated[str, Meta(description="engagement, timing, channel or lifecycle")]
+    summary: Annotated[
+        str, Meta(description="What is sure, or (`seems`) at least 80 % probable", examples=["No hour stands out yet."])
+    ]
+    strength: Annotated[Probability, Meta(description=_STRENGTH)]
+    evidence: Annotated[
+        float, Meta(description="Decayed count (half-life 28 days): sends of engagement and channel, events of the others", ge=0)
+    ]
+    implication: Annotated[str, Meta(description="For the next message", examples=["Prefer email."])]
+    patterns: Annotated[list[BehaviorPattern], Meta(description=_PATTERNS)]
+    stage: Annotated[str, Meta(description="Of lifecycle: active, cooling or lapsing")] | None = None
 
 
 class BehaviorAnalysis(Struct):
     user_id: str
-    analyses: list[BehaviorFinding]
+    analyses: Annotated[list[BehaviorFinding], Meta(description="The one asked for, or all four")]
 
 
 # -- management

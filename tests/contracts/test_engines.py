@@ -19,6 +19,8 @@ from personalization.engines.reading import Reading
 from personalization.messages import LogEntry, PersonalizationRequest
 from personalization.profile import PersonalizationProfile
 from personalization.sent import message_key
+from tests.people import Answering, Row, simulated
+from tests.people import lived as told
 
 NOW = instant("2026-11-23T10:00:00Z")
 Engine = Callable[[PersonalizationProfile | None, PersonalizationRequest, int], Reading]
@@ -152,3 +154,131 @@ def test_a_send_planned_for_a_far_century_leaves_finite_numbers() -> None:
     assert 0.0 < far.engagement_score(NOW) < 1.0
     for engine, _ in ENGINES.values():
         assert_sound(engine(far, asked(), NOW))
+
+
+# -- analyses --------------------------------------------------------------------------------------------------------
+
+ANALYSES = pytest.mark.parametrize("kind", behavior.ANALYSES)
+FIELDS = {"summary", "strength", "evidence", "implication", "patterns"}
+#: Of a finding that something was found.
+FOUND: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "engagement": lambda found: pattern(found, "momentum")["trend"] is not None or pattern(found, "spacing")["spacing"] is not None,
+    "timing": lambda found: found["summary"] != "No hour stands out yet.",
+    "channel": lambda found: found["implication"].startswith("Prefer "),
+    "lifecycle": lambda found: found["summary"].endswith("for longer than is usual for them."),
+}
+
+
+def analysed(kind: str, profile: PersonalizationProfile, now: int = NOW) -> dict[str, Any]:
+    scores = {"churn_risk": profile.churn_risk(now), "lifetime_value": profile.lifetime_value()}
+    return behavior.ANALYSES[kind](profile, now, scores)
+
+
+def pattern(found: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(each for each in found["patterns"] if each["name"] == name)
+
+
+def assert_a_finding(found: dict[str, Any]) -> None:
+    assert found.keys() - {"stage"} == FIELDS
+    assert 0.0 <= found["strength"] <= 1.0
+    assert found["evidence"] >= 0.0
+    for sentence in (found["summary"], found["implication"], *(each["words"] for each in found["patterns"])):
+        assert sentence[0].isupper() or sentence.split()[0] in {"email", "push"}
+        assert sentence.endswith(".")
+        assert "  " not in sentence
+    for each in found["patterns"]:
+        assert each["probability"] is None or 0.0 <= each["probability"] <= 1.0
+        assert all(math.isfinite(n) and round(n, 4) == n for n in each.values() if isinstance(n, float))
+
+
+@ANALYSES
+@pytest.mark.parametrize("profile", PEOPLE[1:], ids=("new", "known"))
+def test_an_analysis_is_pure_and_says_whole_sentences(kind: str, profile: PersonalizationProfile) -> None:
+    before = msgspec.msgpack.encode(profile)
+    assert analysed(kind, profile) == analysed(kind, profile)
+    assert msgspec.msgpack.encode(profile) == before
+    assert_a_finding(analysed(kind, profile))
+
+
+@ANALYSES
+def test_nothing_known_is_no_pattern_and_one_click_is_none(kind: str) -> None:
+    clicked = told([(NOW - HOUR, "clicked", "email", None)])
+    for profile in (person(), clicked, told([(NOW - 2 * HOUR, "decided", "email", None), (NOW - HOUR, "clicked", "email", None)])):
+        assert analysed(kind, profile)["strength"] <= 0.05
+
+
+def evenly(n: int) -> PersonalizationProfile:
+    """n sends a day for three weeks: all those of the evening, by email, are answered, and half of the morning's, by push."""
+    rows: list[Row] = []
+    for day in range(21):
+        for k in range(n):
+            evening = (day + k) % 2 == 0
+            at, channel = NOW - DAY * day - HOUR * (14 if evening else 24) - k, "email" if evening else "push"
+            rows += [(at, "decided", channel, None), *([(at, "opened", channel, None)] if evening or (day + k) % 4 == 1 else [])]
+    return told(rows)
+
+
+@ANALYSES
+def test_strength_grows_with_evidence_for_the_same_shares(kind: str) -> None:
+    scores = {"churn_risk": 0.3, "lifetime_value": None}
+    strengths = [behavior.ANALYSES[kind](evenly(n), NOW, scores)["strength"] for n in (1, 2, 4, 8)]
+    assert strengths == sorted(strengths)
+    assert strengths[-1] > strengths[0]
+
+
+@ANALYSES
+def test_strength_fades_with_the_evidence(kind: str) -> None:
+    known = evenly(2)
+    strengths = [analysed(kind, known, NOW + days * DAY)["strength"] for days in (100, 200, 400)]
+    assert strengths == sorted(strengths, reverse=True)
+    assert strengths[-1] < 0.05
+
+
+@ANALYSES
+@pytest.mark.parametrize("life", [{"days": 4, "a_day": 1}, {"a_day": 2}, {"days": 90, "a_day": 1}, {"a_day": 4, "lag": 4.0}])
+def test_who_answers_at_random_has_no_pattern(kind: str, life: dict[str, Any]) -> None:
+    found = [analysed(kind, simulated(seed, **life)) for seed in range(60)]
+    assert sum(FOUND[kind](each) for each in found) <= 3
+
+
+PLANTED: dict[str, Answering] = {
+    "engagement": lambda at, channel, before: 0.8 if at > NOW - 8 * DAY else 0.1,
+    "timing": lambda at, channel, before: 0.9 if at // HOUR % 24 >= 17 else 0.1,
+    "channel": lambda at, channel, before: 0.7 if channel == "email" else 0.2,
+    "lifecycle": lambda at, channel, before: 0.0 if at > NOW - 15 * DAY else 0.7,
+}
+
+
+#: Of four sends each, so that some sixty events come.
+DAYS = {"engagement": 40, "timing": 32, "channel": 26, "lifecycle": 31}
+
+
+@ANALYSES
+def test_a_planted_pattern_is_found_in_about_sixty_events(kind: str) -> None:
+    people = [simulated(seed, PLANTED[kind], days=DAYS[kind]) for seed in range(40)]
+    assert sum(profile.patterns.events for profile in people) <= 40 * 65
+    assert sum(FOUND[kind](analysed(kind, profile)) for profile in people) >= 36
+
+
+@ANALYSES
+@settings(max_examples=25, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.integers(-500, 500),
+            st.sampled_from(["decided", "discarded", "opened", "bounced", "converted", "rewarded"]),
+            st.booleans(),
+        ),
+        max_size=20,
+    )
+)
+def test_analyses_of_clocks_out_of_order_are_findings(kind: str, rows: list[tuple[int, str, bool]]) -> None:
+    profile = told([(NOW + hours * HOUR, type_, "email" if named else None, 5.0) for hours, type_, named in rows])
+    for now in (NOW - 400 * DAY, NOW, NOW + 400 * DAY, instant("2400-01-01T00:00:00Z")):
+        assert_a_finding(analysed(kind, profile, now))
+
+
+@ANALYSES
+def test_a_send_planned_for_a_far_century_leaves_a_finding(kind: str) -> None:
+    far = lived(person()).after(row(100, "decided", instant("2499-12-31T00:00:00Z"), channel="email"))
+    assert_a_finding(analysed(kind, far))

@@ -2,9 +2,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from personalization.clock import DAY, HOUR, instant
+from personalization.clock import DAY, HOUR, MINUTE, instant
 from personalization.messages import LogEntry
-from personalization.profile import HALF_LIFE, RECENT_SENDS, Consent, Patterns, PersonalizationProfile, fading
+from personalization.profile import HALF_LIFE, RECENT_OCCASIONS, RECENT_SENDS, Consent, Patterns, PersonalizationProfile, fading
 from personalization.vocabulary import PersonalizationTrigger
 
 NOW = instant("2026-11-23T10:30:00Z")  # a Monday
@@ -89,11 +89,25 @@ def test_suppressed_and_inactive_decisions_are_no_load() -> None:
     assert profile().after(row(1, "decided", channel=None)).after(row(2, "decided", active=False)).patterns.recent == ()
 
 
+def test_an_hour_of_engagement_is_one_occasion_in_whatever_order_it_comes() -> None:
+    rows = [row(k, "opened" if k % 2 else "clicked", NOW - 40 * MINUTE * (k * 37 % 100)) for k in range(1, 100)]
+    one = other = profile()
+    for forward, backward in zip(rows, reversed(rows), strict=True):
+        one, other = one.after(forward), other.after(backward)
+    assert one.patterns.occasions == other.patterns.occasions
+    assert one.patterns.occasions == tuple(sorted({entry.at // HOUR for entry in rows}))[-RECENT_OCCASIONS:]
+
+
+def test_what_is_no_engagement_is_no_occasion() -> None:
+    after = profile().after(row(1, "delivered")).after(row(2, "rewarded", value=1.0)).after(row(3, "decided"))
+    assert after.patterns.occasions == ()
+
+
 def test_patterns_stored_before_a_field_was_known_stay_readable() -> None:
     old = msgspec.to_builtins(profile().after(row(1, "decided")).patterns)
-    del old["recent"]
+    del old["recent"], old["occasions"]
     read = msgspec.msgpack.decode(msgspec.msgpack.encode(old), type=Patterns)
-    assert (read.sends, read.recent) == (1, ())
+    assert (read.sends, read.recent, read.occasions) == (1, (), ())
 
 
 def test_after_does_not_alter_the_profile_it_is_asked_of() -> None:

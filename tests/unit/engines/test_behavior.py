@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from personalization.clock import DAY, HOUR, instant, rfc3339
+from personalization.clock import DAY, instant
 from personalization.engines import behavior
 from personalization.engines.pace import pace
 from personalization.messages import LogEntry, PersonalizationRequest
@@ -89,21 +89,3 @@ def test_an_engagement_rests_at_once_and_quiet_days_do_too() -> None:
 
 def test_sends_that_are_still_to_come_do_not_tire() -> None:
     assert words(person([-0.1, -0.2, -0.3, -0.4, 2]))["fatigue"] == "rested"
-
-
-def test_the_analysis_says_it_in_words_and_numbers() -> None:
-    profile = person([0.1, 0.2, 0.3, 0.4, 1], [60])
-    found = behavior.ANALYSES["engagement"](profile, NOW)
-    assert found["summary"].endswith("and gets more in a week than they answer, and is tired of unanswered sends.")
-    recovers = pace(profile.patterns, NOW).recovers_at
-    assert found["implication"] == f"Wait until {rfc3339(recovers or 0)}, or for them to engage."
-    assert found["patterns"][1] == {"saturation": "over", "sends_in_7_days": 5, "appetite_a_week": 1.0392}
-    assert found["patterns"][2]["unanswered_in_3_days"] == 5
-
-
-def test_the_timing_analysis_names_the_best_weekday() -> None:
-    profile = person([], [0, 7, 14, 14 + 1 / 24, 1])
-    found = behavior.ANALYSES["timing"](profile, NOW)
-    assert "best day Monday" in found["summary"]
-    assert found["patterns"][-2]["day"] == "Monday"
-    assert NOW % HOUR == 0
