@@ -57,7 +57,7 @@ def test_rows_of_one_person_are_told_apart_from_others() -> None:
 
 def test_a_column_that_tells_the_outcome_is_refused_by_name_unless_it_is_allowed() -> None:
     known = [1.0 if value == "Yes" else 0.0 for value in table()["left"]]
-    with pytest.raises(ArrayInvalid, match="cancelled.*leave the column out, or allow it"):
+    with pytest.raises(ArrayInvalid, match=r"cancelled.*leave the column out, or allow it"):
         examples_of_table(table(cancelled=known), "left")
     assert "trait:cancelled" in examples_of_table(table(cancelled=known), "left", allowed=["cancelled"]).table
 
