@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from personalization.lab import churn, coverage, hours, mailing, purchases, targeting
+from personalization.lab import churn, coverage, engagement, hours, mailing, purchases, targeting
 from personalization.lab.datasets import DataMissing
 from personalization.lab.pages import Bar, Chart, Line, LineChart
 from personalization.lab.scores import Score
@@ -20,7 +20,7 @@ Bars = Callable[[str], AbstractContextManager[Step]]
 
 @dataclass(frozen=True)
 class Task:
-    """files: what must lie in the folder for the task to run."""
+    """files: what must lie in the folder for the task to run; none for one in the simulated world."""
 
     name: str
     files: tuple[str, ...]
@@ -41,6 +41,7 @@ TASKS = (
     Task(churn.TELCO, churn.TELCO_FILES, churn.telco_churn),
     Task(churn.IRANIAN, churn.IRANIAN_FILES, churn.iranian),
     Task(churn.BANK, churn.BANK_FILES, churn.bank_response),
+    Task(engagement.TASK, (), engagement.engagement),
 )
 
 
@@ -83,7 +84,9 @@ class Evaluation:
 
 
 def evaluate(folder: Path, bars: Bars, tasks: Sequence[Task] = TASKS) -> Evaluation:
-    """Run every task whose files are there. Raises DataMissing when no task can run."""
+    """Run every task whose files are there. Raises DataMissing when none are there."""
+    if all(task.missing(folder) or not task.files for task in tasks):
+        raise DataMissing(folder / tasks[0].files[0])
     scores: list[Score] = []
     skipped = []
     for task in tasks:
@@ -92,8 +95,6 @@ def evaluate(folder: Path, bars: Bars, tasks: Sequence[Task] = TASKS) -> Evaluat
             continue
         with bars(task.name) as step:
             scores += task.run(folder, step)
-    if not scores:
-        raise DataMissing(folder / tasks[0].files[0])
     return Evaluation(scores, skipped)
 
 

@@ -43,6 +43,9 @@ OUTCOMES: Mapping[str, str] = MappingProxyType(
 _LOGITS: Mapping[str, Fit] = {"logit 100": partial(ridge, penalty=100.0), "logit 10": METHODS["logit 10"]}
 #: Share of the cases, the newest ones, at whose level the scores are: what a policy earns rises as it learns.
 _NEWEST = 0.2
+#: Columns of the models of rhythm and purchases: they say again what engagements of late and silence say, and each costs a
+#: microsecond a prediction.
+_OF_OTHERS = ("active_", "bought_span", "bought_age", "bought_pause")
 _PRIOR, _LEAST = "prior", 100
 
 
@@ -60,7 +63,8 @@ class EngagementFamily:
     def fit(self, examples: Examples, rng: np.random.Generator) -> Engagement:
         """Raises ArrayInvalid."""
         newest = examples.taken(np.arange(int((1.0 - _NEWEST) * len(examples)), len(examples)))
-        found = taught(examples.table, _outcomes(examples), rng, _LOGITS)
+        table = {name: values for name, values in examples.table.items() if not name.startswith(_OF_OTHERS)}
+        found = taught(table, _outcomes(examples), rng, _LOGITS)
         return Engagement(brought_up(found, newest.table, _outcomes(newest)))
 
     def judge(self, model: Model, examples: Examples) -> Judged:
