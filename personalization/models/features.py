@@ -6,8 +6,9 @@ rows of the log gives the features as they were then.
 
 from __future__ import annotations
 
-from personalization.clock import DAY
+from personalization.clock import DAY, utc_offset, zone
 from personalization.learning.tables import Value
+from personalization.models.days import day_features
 from personalization.profile import PersonalizationProfile, fading
 
 #: Days after which silence says no more.
@@ -27,8 +28,14 @@ def features_of(profile: PersonalizationProfile, now: int) -> dict[str, Value]:
         "days_since_engaged": _days(p.last_engaged_at, now),
         "days_since_sent": _days(p.last_sent_at, now),
         "days_known": _days(p.first_event_at, now),
+        **day_features(p.active, p.bought, _today(profile, now)),
         **{f"trait:{name}": _plain(value) for name, value in profile.traits.items()},
     }
+
+
+def _today(profile: PersonalizationProfile, now: int) -> int:
+    """Their local day where a zone was declared, else that of UTC."""
+    return (now + (utc_offset(now, zone(profile.timezone)) if profile.timezone else 0)) // DAY
 
 
 def _days(at: int | None, now: int) -> float | None:
