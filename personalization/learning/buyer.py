@@ -42,9 +42,8 @@ class Buyer:
     def alive(self, x: float, t_x: float, age: float) -> float:
         if x <= 0.0:
             return 1.0
-        ratio = (self.r + x) * math.log((self.alpha + age) / (self.alpha + t_x))
-        odds = math.log(self.a / (self.b + x - 1.0)) + ratio
-        return 1.0 / (1.0 + math.exp(odds)) if odds < _MOST else 0.0
+        silence = (self.r + x) * math.log((self.alpha + age) / (self.alpha + t_x))
+        return 1.0 / (1.0 + self.a / (self.b + x - 1.0) * math.exp(silence)) if silence < _MOST else 0.0
 
     def some(self, x: float, t_x: float, age: float, weeks: float) -> float:
         """Probability of at least one purchase in the coming weeks."""
@@ -54,14 +53,13 @@ class Buyer:
         """The same of who has not stopped."""
         return -math.expm1(-(self.r + x) * math.log1p(weeks / (self.alpha + age)))
 
-    def even_odds(self, x: float, t_x: float, age: float) -> float | None:
+    def even_odds(self, x: float, age: float, alive: float) -> float | None:
         """Weeks until the next purchase has been made with a chance of one half, (3) solved for t:
 
             t = (alpha + T) [(1 - 1 / (2 P(alive)))^(-1 / (r + x)) - 1]
 
         which is (alpha + T) (2^(1 / (r + x)) - 1), the median of the Lomax distribution that a rate of Gamma(r + x, alpha + T)
         makes of the wait, where P(alive) is 1. None where they have more likely stopped than not."""
-        alive = self.alive(x, t_x, age)
         if alive <= 0.5:
             return None
         wait = -math.log1p(-0.5 / alive) / (self.r + x)
@@ -73,18 +71,24 @@ class Buyer:
 
     def while_alive(self, x: float, age: float, weeks: float) -> float:
         """(2) without P(alive)."""
-        shape, left, share = self.r + x, self.b + x, weeks / (self.alpha + age)
+        return self.counted(x, age, ((weeks, 1.0),))
+
+    def counted(self, x: float, age: float, horizons: Horizons) -> float:
+        """(2) without P(alive), summed over horizons. O(horizons), half a microsecond each."""
+        shape, left, since = self.r + x, self.b + x, self.alpha + age
         below = self.a - 1.0 if abs(self.a - 1.0) > POLE else POLE
-        inner = float(hyp2f1(self.a + left - 1.0 - shape, below, below + left, share / (1.0 + share)))
-        mean = (below + left) / below * (1.0 - math.exp(-below * math.log1p(share)) * inner)
-        if math.isfinite(mean):
-            return min(max(mean, 0.0), shape * share)
+        first, whole, found = self.a + left - 1.0 - shape, below + left, 0.0
+        for weeks, weight in horizons:
+            share = weeks / since
+            inner = hyp2f1(first, below, whole, share / (1.0 + share))
+            mean = whole / below * (1.0 - math.exp(-below * math.log1p(share)) * inner)
+            found += weight * (min(max(mean, 0.0), shape * share) if math.isfinite(mean) else self._middle(shape, left, share))
+        return found
+
+    def _middle(self, shape: float, left: float, share: float) -> float:
+        """As in `bgnbd`, where F overflows."""
         stop = self.a / (self.a + left)
         return -math.expm1(-shape * math.log1p(stop * share)) / stop
-
-    def discounted(self, x: float, t_x: float, age: float, horizons: Horizons) -> float:
-        """Purchases to come, each over what waiting for it costs."""
-        return self.alive(x, t_x, age) * sum([weight * self.while_alive(x, age, weeks) for weeks, weight in horizons])
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from personalization.learning.laplace import Array, Fitted, Likelihood, most_lik
 SHAPES = (0.5, 1.0, 2.0, 4.0, 8.0)
 _K = np.array(SHAPES)
 #: A shape less likely than this is passed over.
-_LEAST = 1e-8
+_LEAST = 1e-6
 
 
 class Gaps(NamedTuple):
@@ -82,24 +82,22 @@ class Pulse:
 
     def _tail(self, gaps: Gaps, m: float, weeks: float, longer: bool) -> float:
         found, whole = 0.0, 0.0
-        for k, rest, weight in self._likely(gaps):
+        for (k, rest, _, _), weight in zip(self.shapes, self._likely(gaps), strict=True):
             whole += weight
             if weight > _LEAST:
-                kept, ahead = self.r + k * gaps.n, k * m
-                known = rest + gaps.total
-                share = betainc(kept, ahead, known / (known + weeks)) if longer else betainc(ahead, kept, weeks / (known + weeks))
-                found += weight * float(share)
-        return found / whole
+                kept, ahead, known = self.r + k * gaps.n, k * m, rest + gaps.total
+                over = known + weeks
+                found += weight * (betainc(kept, ahead, known / over) if longer else betainc(ahead, kept, weeks / over))
+        return float(found / whole)
 
-    def _likely(self, gaps: Gaps) -> list[tuple[float, float, float]]:
-        """k, A and the weight of each shape by equation (2), the largest being 1."""
-        n, total, logs = gaps
-        found = [
-            constant + (k - 1.0) * logs - n * log_gamma + math.lgamma(self.r + k * n) - (self.r + k * n) * math.log(rest + total)
-            for k, rest, constant, log_gamma in self.shapes
-        ]
+    def _likely(self, gaps: Gaps) -> list[float]:
+        """Equation (2) of each shape times its w, the largest being 1."""
+        (n, total, logs), r, lgamma, log, found = gaps, self.r, math.lgamma, math.log, []
+        for k, rest, constant, log_gamma in self.shapes:
+            kept = r + k * n
+            found.append(constant + (k - 1.0) * logs - n * log_gamma + lgamma(kept) - kept * log(rest + total))
         most = max(found)
-        return [(k, rest, math.exp(log - most)) for (k, rest, _, _), log in zip(self.shapes, found, strict=True)]
+        return [math.exp(joint - most) for joint in found]
 
 
 def fit_rhythm(n: Array, total: Array, logs: Array) -> Rhythm:

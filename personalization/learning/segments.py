@@ -107,9 +107,11 @@ def warmth_of(buyer: Buyer, x: float, t_x: float, age: float) -> float:
 
 def stage_of(buyer: Buyer, x: float, t_x: float, age: float, pause: float) -> Stage:
     """Of one customer; pause: weeks between the last two purchases."""
-    before = max(x - 1.0, 0.0)
-    lapsed_then = x > 0.0 and warmth_of(buyer, before, t_x - pause if before else 0.0, t_x) < _AT_RISK
-    return _stage(warmth_of(buyer, x, t_x, age), x > 0.0, lapsed_then)
+    found = _stage(warmth_of(buyer, x, t_x, age), x > 0.0, False)
+    if found is not Stage.ACTIVE:
+        return found
+    then = warmth_of(buyer, x - 1.0, t_x - pause if x > 1.0 else 0.0, t_x)
+    return Stage.WON_BACK if then < _AT_RISK else found
 
 
 def _stage(warm: float, again: bool, lapsed_then: bool) -> Stage:

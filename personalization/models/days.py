@@ -25,6 +25,7 @@ BURST = 4
 
 _SPAN = ("days", "span", "age", "pause")
 _MORE = {ACTIVE: ("log_gaps", "burst", "burst_log_gaps"), BOUGHT: ("again",)}
+_NAMES = {what: tuple(f"{what}_{name}" for name in _SPAN) for what in _MORE}
 _NEVER: Mapping[str, Mapping[str, Value]] = {
     what: {f"{what}_{name}": 0.0 if name == "days" else None for name in (*_SPAN, *more)} for what, more in _MORE.items()
 }
@@ -75,16 +76,17 @@ def _span(what: str, book: DayBook, today: int) -> dict[str, Value]:
 def number(features: Features, name: str) -> float:
     """0 where it is unknown."""
     value = features.get(name)
-    return float(value) if isinstance(value, (int, float)) else 0.0
+    return value if type(value) is float else float(value) if isinstance(value, (int, float)) else 0.0
 
 
 def acted(features: Features, what: str) -> Acted | None:
     """None where there was no such day yet."""
-    days = number(features, f"{what}_days")
-    if days < 1.0:
+    days, span, age, _ = _NAMES[what]
+    x = number(features, days) - 1.0
+    if x < 0.0:
         return None
-    span, age = number(features, f"{what}_span"), number(features, f"{what}_age")
-    return Acted(days - 1.0, span / DAYS_A_WEEK, max(age, span) / DAYS_A_WEEK)
+    from_first, until_now = number(features, span), number(features, age)
+    return Acted(x, from_first / DAYS_A_WEEK, max(until_now, from_first) / DAYS_A_WEEK)
 
 
 def column(examples: Examples, name: str) -> Array:

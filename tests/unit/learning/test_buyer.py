@@ -53,21 +53,26 @@ def test_a_year_discounted_by_month_needs_six_horizons(months: int, discount: fl
         past = History(np.arange(len(made)), made, np.where(made.frequency > 0.0, 20.0, 0.0), made.recency)
         buyer, ahead = Buyer.of(models(seed)), horizons(months, discount)
         worth = lifetime_value(models(seed), NOTE, past, months=months, discount=discount)
-        one_by_one(worth, lambda *p, b=buyer, h=ahead: b.discounted(*p, h) * spender.expected(p[0], 20.0 * (p[0] > 0.0)), made)
+        one_by_one(
+            worth,
+            lambda *p, b=buyer, h=ahead: b.alive(*p) * b.counted(p[0], p[2], h) * spender.expected(p[0], 20.0 * (p[0] > 0.0)),
+            made,
+        )
 
 
 def test_the_next_purchase_is_even_money_at_even_odds() -> None:
     buyer = Buyer.of(CDNOW)
     for x, t_x, age in ((0.0, 0.0, 5.0), (2.0, 30.43, 38.86), (9.0, 38.0, 39.0)):
-        weeks = buyer.even_odds(x, t_x, age)
+        weeks = buyer.even_odds(x, age, buyer.alive(x, t_x, age))
         assert weeks is not None
         assert buyer.some(x, t_x, age, weeks) == pytest.approx(0.5)
-    assert buyer.even_odds(0.0, 0.0, 5.0) == pytest.approx((4.414 + 5.0) * (2.0 ** (1.0 / 0.243) - 1.0))
+    assert buyer.even_odds(0.0, 5.0, 1.0) == pytest.approx((4.414 + 5.0) * (2.0 ** (1.0 / 0.243) - 1.0))
 
 
 def test_who_has_more_likely_stopped_has_no_next_purchase() -> None:
-    assert Buyer.of(CDNOW).alive(9.0, 10.0, 39.0) < 0.5
-    assert Buyer.of(CDNOW).even_odds(9.0, 10.0, 39.0) is None
+    alive = Buyer.of(CDNOW).alive(9.0, 10.0, 39.0)
+    assert alive < 0.5
+    assert Buyer.of(CDNOW).even_odds(9.0, 39.0, alive) is None
 
 
 def test_extreme_customers_stay_finite_and_silent() -> None:
@@ -78,4 +83,4 @@ def test_extreme_customers_stay_finite_and_silent() -> None:
             for person in ((0.0, 0.0, 0.0), (5_000.0, 700.0, 700.0), (5_000.0, 1.0, 7_000.0)):
                 assert 0.0 <= buyer.some(*person, 4.0) <= 1.0
                 assert math.isfinite(buyer.expected(*person, 52.0))
-                assert buyer.even_odds(*person) is None or math.isfinite(buyer.even_odds(*person) or 0.0)
+                assert math.isfinite(buyer.even_odds(person[0], person[2], buyer.alive(*person)) or 0.0)
