@@ -80,9 +80,14 @@ class Pulse:
         """1 less equation (3), exact where that is next to 1."""
         return self._tail(gaps, m, weeks, longer=False)
 
+    def evidence(self, gaps: Gaps) -> float:
+        """Logarithm of equation (2) over all shapes: of the gaps' density."""
+        likely, most = self._likely(gaps)
+        return math.log(sum(likely)) + most
+
     def _tail(self, gaps: Gaps, m: float, weeks: float, longer: bool) -> float:
         found, whole = 0.0, 0.0
-        for (k, rest, _, _), weight in zip(self.shapes, self._likely(gaps), strict=True):
+        for (k, rest, _, _), weight in zip(self.shapes, self._likely(gaps)[0], strict=True):
             whole += weight
             if weight > _LEAST:
                 kept, ahead, known = self.r + k * gaps.n, k * m, rest + gaps.total
@@ -90,14 +95,14 @@ class Pulse:
                 found += weight * (betainc(kept, ahead, known / over) if longer else betainc(ahead, kept, weeks / over))
         return float(found / whole)
 
-    def _likely(self, gaps: Gaps) -> list[float]:
-        """Equation (2) of each shape times its w, the largest being 1."""
+    def _likely(self, gaps: Gaps) -> tuple[list[float], float]:
+        """Equation (2) of each shape times its w, over the largest of them, and the logarithm of that one."""
         (n, total, logs), r, lgamma, log, found = gaps, self.r, math.lgamma, math.log, []
         for k, rest, constant, log_gamma in self.shapes:
             kept = r + k * n
             found.append(constant + (k - 1.0) * logs - n * log_gamma + lgamma(kept) - kept * log(rest + total))
         most = max(found)
-        return [math.exp(joint - most) for joint in found]
+        return [math.exp(joint - most) for joint in found], most
 
 
 def fit_rhythm(n: Array, total: Array, logs: Array) -> Rhythm:

@@ -10,25 +10,28 @@ half a day is added or taken away (continuity). None of both for who was never a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import add, sub
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from personalization.errors import ArrayInvalid
+from personalization.learning.calibration import auc
 from personalization.learning.laplace import LOG_ODDS
 from personalization.learning.purchases import DAYS_A_WEEK
 from personalization.learning.rhythm import SHAPES, Gaps, Pulse, Rhythm, fit_rhythm
 from personalization.learning.tables import Value
 from personalization.models.base import Case, Examples, Explained, Features, Judged, Model
-from personalization.models.days import ACTIVE, BURST, acted, column, newest, number, some
-from personalization.models.foresight import CDNOW_BUYING, judged, one, restored, weeks_of
+from personalization.models.days import ACTIVE, BURST, acted, column, newest, number
+from personalization.models.foresight import CDNOW_BUYING, one, restored
 
 SILENT, BUSY, NONE = "silent", "burst", "none"
 
 _SCORES = ("anomaly", "anomaly_kind")
-_RARE, _HALF_DAY, _LOG_WEEK = 0.99, 0.5 / DAYS_A_WEEK, float(np.log(DAYS_A_WEEK))
+_RARE, _HALF_DAY, _LOG_WEEK = 0.99, 0.5 / DAYS_A_WEEK, math.log(DAYS_A_WEEK)
 _NOTHING: Mapping[str, Value] = dict.fromkeys(_SCORES)
 _UNKNOWN: Mapping[str, Explained] = dict.fromkeys(_SCORES, Explained(None, None, None))
 
@@ -72,13 +75,11 @@ class OwnRhythm:
             "anomaly_kind": Explained(found["anomaly_kind"], None, None, reasons),
         }
 
-    def again(self, features: Features, weeks: float) -> float:
-        """Probability of an active day within so many weeks of who keeps their rhythm."""
-        at = _moment(features)
-        if at is None:
-            return 0.0
-        silent = self._pulse.longer(at.gaps, 1.0, at.silence)
-        return 1.0 - self._pulse.longer(at.gaps, 1.0, at.silence + weeks) / silent if silent > 0.0 else 0.0
+    def surprise(self, before: Gaps, gap: Gaps) -> tuple[float, float]:
+        """Of one more gap: minus the logarithm of its density (a week) given those before, and the probability of a longer one."""
+        joined = Gaps(*map(add, before, gap))
+        density = self._pulse.evidence(joined) - self._pulse.evidence(before)
+        return -density, self._pulse.longer(before, 1.0, max(gap.total - _HALF_DAY, 0.0))
 
     def pack(self) -> dict[str, Any]:
         return {"rhythm": self.rhythm.pack(), "people": self.people}
@@ -107,13 +108,27 @@ class RhythmFamily:
         return OwnRhythm(rhythm=fit_rhythm(n, total, logs), people=int((n > 0.0).sum()))
 
     def judge(self, model: Model, examples: Examples) -> Judged:
-        """By outcome active_days, of those who came back before: of who has stopped for good it knows nothing, and is the worse
-        for them. Raises TypeError for a model of another family."""
+        """By each case's last gap given those before it: minus the logarithm of its density, against one exponential for all;
+        false_alarms are those gaps that were called silent before they ended, 0.005 if all is well; auc_silence ranks by silence
+        who was not active in the horizon. Raises TypeError for a model of another family."""
         if not isinstance(model, OwnRhythm):
             raise TypeError(f"{type(model).__name__} is no model of rhythm")
-        rows, weeks = examples.taken(some(examples, ACTIVE)), weeks_of(examples)
-        p = np.array([model.again(features, weeks) for features in _each(rows)], np.float64)
-        return judged(p, p, rows.outcomes["active_days"])
+        rows = examples.taken(np.flatnonzero(column(examples, "active_days") >= 3.0))
+        if not len(rows):
+            return Judged(losses=np.zeros(0), metrics={})
+        last = column(rows, "active_pause") / DAYS_A_WEEK
+        found = np.array([_last_gap(model, features) for features in _each(rows)], np.float64)
+        anomaly = np.array([number(model.predict(features), "anomaly") for features in _each(rows)], np.float64)
+        silent = (rows.outcomes["active_days"] == 0.0).astype(np.float64)
+        return Judged(
+            losses=found[:, 0],
+            metrics={
+                "log_loss": float(found[:, 0].mean()),
+                "false_alarms": float((found[:, 1] < (1.0 - _RARE) / 2.0).mean()),
+                "auc_silence": auc(silent, anomaly),
+            },
+            base={"log_loss": float(1.0 + np.log(last.mean())), "auc_silence": 0.5},
+        )
 
     def unpack(self, packed: Mapping[str, Any]) -> Model:
         return OwnRhythm(rhythm=restored(Rhythm, packed, "rhythm", 1 + len(SHAPES)), people=int(packed.get("people", 0)))
@@ -147,6 +162,15 @@ def _anomaly(pulse: Pulse, at: _Moment, kind: str) -> float:
     else:
         chance = pulse.longer(gaps, 1.0, max(at.silence - _HALF_DAY, 0.0))
     return max(1.0 - 2.0 * chance, 0.0)
+
+
+def _last_gap(model: OwnRhythm, features: Features) -> tuple[float, float]:
+    """What the last gap was taken for, of somebody with one."""
+    at, pause = _moment(features), number(features, "active_pause")
+    if at is None or pause <= 0.0:
+        raise ArrayInvalid("active_pause", "is missing where there are two active days", "take features of profiles")
+    gap = Gaps(1.0, pause / DAYS_A_WEEK, math.log(pause / DAYS_A_WEEK))
+    return model.surprise(Gaps(*map(sub, at.gaps, gap)), gap)
 
 
 def _each(examples: Examples) -> list[Features]:
