@@ -100,15 +100,17 @@ class ActivityFamily:
         """By outcome active_days, of those who were active before. Raises TypeError for a model of another family."""
         if not isinstance(model, Activity):
             raise TypeError(f"{type(model).__name__} is no model of activity")
-        rows, weeks = examples.taken(some(examples, ACTIVE)), weeks_of(examples)
-        if not len(rows):
-            return judged(np.zeros(0), np.zeros(0), np.zeros(0))
-        asked = made(rows, ACTIVE)
-        p, expected = model.buying.some(asked, weeks), model.buying.expected(asked, weeks)
-        return judged(p, expected, rows.outcomes["active_days"])
+        rows, weeks = some(examples, ACTIVE), weeks_of(examples)
+        asked = examples.taken(rows)
+        who = made(asked, ACTIVE)
+        silent, expected = 1.0 - model.buying.some(who, weeks), model.buying.expected(who, weeks)
+        return judged(len(examples), rows, "churn_risk", silent, expected, asked.outcomes["active_days"])
 
     def unpack(self, packed: Mapping[str, Any]) -> Model:
         return Activity(buying=restored(BGNBD, packed, "buying", 4), people=int(packed.get("people", 0)))
+
+
+FAMILY = ActivityFamily()
 
 
 def _churn(model: BGNBD, who: Acted) -> float:

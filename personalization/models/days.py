@@ -23,6 +23,8 @@ ACTIVE, BOUGHT = "active", "bought"
 #: Gaps between active days that are looked at together for a burst.
 BURST = 4
 
+#: Nothing is counted beyond.
+_MOST = 1e12
 _SPAN = ("days", "span", "age", "pause")
 _MORE = {ACTIVE: ("log_gaps", "burst", "burst_log_gaps"), BOUGHT: ("again",)}
 _NAMES = {what: tuple(f"{what}_{name}" for name in _SPAN) for what in _MORE}
@@ -74,9 +76,9 @@ def _span(what: str, book: DayBook, today: int) -> dict[str, Value]:
 
 
 def number(features: Features, name: str) -> float:
-    """0 where it is unknown."""
+    """0 where it is unknown, or is no number that days or amounts can be."""
     value = features.get(name)
-    return value if type(value) is float else float(value) if isinstance(value, (int, float)) else 0.0
+    return float(value) if isinstance(value, (int, float)) and 0.0 <= value <= _MOST else 0.0
 
 
 def acted(features: Features, what: str) -> Acted | None:

@@ -12,7 +12,7 @@ from personalization.errors import ArrayInvalid, ArtifactRefused
 from personalization.learning.bgnbd import BGNBD
 from personalization.learning.buyer import Buyer
 from personalization.learning.calibration import auc, log_loss
-from personalization.learning.evaluation import Array
+from personalization.learning.evaluation import Array, IntArray
 from personalization.learning.laplace import LOGARITHM, Fitted, Interval, Link, interval
 from personalization.learning.purchases import DAYS_A_WEEK
 from personalization.models.base import Examples, Explained, Judged
@@ -35,26 +35,28 @@ def weeks_of(examples: Examples) -> float:
     return examples.horizon / DAY / DAYS_A_WEEK
 
 
-def judged(p: Array, expected: Array, counts: Array, **more: float) -> Judged:
-    """p (n,) of any day in the horizon, expected (n,) of such days, by the counts (n,) that came. Base rate: the share of those
-    who did come back, as if it had been known."""
-    again = (counts > 0.0).astype(np.float64)
-    rate = np.full(len(again), again.mean() if len(again) else 0.5)
-    if not len(again):
-        return Judged(losses=np.zeros(0), metrics={}, base={})
+def judged(cases: int, rows: IntArray, score: str, p: Array, expected: Array, counts: Array, **more: float) -> Judged:
+    """Of so many cases the rows (n,) that something can be said of; others lose nothing. p (n,) of no such day in the horizon,
+    expected (n,) of such days, by the counts (n,) that came. Base rate: the share of those who did not come back, as if it had
+    been known; for counts, no difference among people."""
+    losses = np.zeros(cases)
+    if not len(rows):
+        return Judged(losses=losses, metrics={})
+    stayed_away = (counts == 0.0).astype(np.float64)
+    losses[rows] = -np.log(np.clip(np.where(stayed_away == 1.0, p, 1.0 - p), _LEAST, 1.0))
     metrics = {
-        "log_loss": log_loss(again, p),
-        "auc": auc(again, expected),
-        "correlation": correlation(expected, counts),
-        "expected_over_actual": float(expected.sum() / counts.sum()) if counts.sum() > 0.0 else 0.0,
+        "log_loss": log_loss(stayed_away, p),
+        "auc_of_days": auc(1.0 - stayed_away, expected),
+        "correlation_of_days": correlation(expected, counts),
+        "days_expected": float(expected.mean()),
     }
-    base = {"log_loss": log_loss(again, rate), "auc": 0.5, "correlation": 0.0}
-    return Judged(losses=_losses(again, p), metrics=metrics | more, base=base, p={"again": p}, y={"again": again})
-
-
-def _losses(y: Array, p: Array) -> Array:
-    kept = np.clip(p, _LEAST, 1.0 - _LEAST)
-    return np.asarray(-np.where(y > 0.0, np.log(kept), np.log1p(-kept)), np.float64)
+    base = {
+        "log_loss": log_loss(stayed_away, np.full(len(rows), stayed_away.mean())),
+        "auc_of_days": 0.5,
+        "correlation_of_days": 0.0,
+        "days_expected": float(counts.mean()),
+    }
+    return Judged(losses=losses, metrics=metrics | more, base=base, p={score: p}, y={score: stayed_away})
 
 
 def correlation(forecast: Array, truth: Array) -> float:

@@ -109,29 +109,33 @@ class RhythmFamily:
 
     def judge(self, model: Model, examples: Examples) -> Judged:
         """By each case's last gap given those before it: minus the logarithm of its density, against one exponential for all;
-        false_alarms are those gaps that were called silent before they ended, 0.005 if all is well; auc_silence ranks by silence
+        false_alarms are those gaps that were called silent before they ended, 0.005 if all is well; auc_of_silence ranks by silence
         who was not active in the horizon. Raises TypeError for a model of another family."""
         if not isinstance(model, OwnRhythm):
             raise TypeError(f"{type(model).__name__} is no model of rhythm")
-        rows = examples.taken(np.flatnonzero(column(examples, "active_days") >= 3.0))
+        rows, losses = np.flatnonzero(column(examples, "active_days") >= 3.0), np.zeros(len(examples))
         if not len(rows):
-            return Judged(losses=np.zeros(0), metrics={})
-        last = column(rows, "active_pause") / DAYS_A_WEEK
-        found = np.array([_last_gap(model, features) for features in _each(rows)], np.float64)
-        anomaly = np.array([number(model.predict(features), "anomaly") for features in _each(rows)], np.float64)
-        silent = (rows.outcomes["active_days"] == 0.0).astype(np.float64)
+            return Judged(losses=losses, metrics={})
+        asked = examples.taken(rows)
+        people, last = _each(asked), column(asked, "active_pause") / DAYS_A_WEEK
+        surprises, tails = np.array([_last_gap(model, features) for features in people], np.float64).T
+        losses[rows] = surprises
+        anomaly = np.array([number(model.predict(features), "anomaly") for features in people], np.float64)
         return Judged(
-            losses=found[:, 0],
+            losses=losses,
             metrics={
-                "log_loss": float(found[:, 0].mean()),
-                "false_alarms": float((found[:, 1] < (1.0 - _RARE) / 2.0).mean()),
-                "auc_silence": auc(silent, anomaly),
+                "log_loss": float(surprises.mean()),
+                "false_alarms": float((tails < (1.0 - _RARE) / 2.0).mean()),
+                "auc_of_silence": auc((asked.outcomes["active_days"] == 0.0).astype(np.float64), anomaly),
             },
-            base={"log_loss": float(1.0 + np.log(last.mean())), "auc_silence": 0.5},
+            base={"log_loss": float(1.0 + np.log(last.mean())), "auc_of_silence": 0.5},
         )
 
     def unpack(self, packed: Mapping[str, Any]) -> Model:
         return OwnRhythm(rhythm=restored(Rhythm, packed, "rhythm", 1 + len(SHAPES)), people=int(packed.get("people", 0)))
+
+
+FAMILY = RhythmFamily()
 
 
 def _moment(features: Features) -> _Moment | None:

@@ -137,19 +137,13 @@ class ValueFamily:
         """By outcomes purchases and spend, of those who bought before. Raises TypeError for a model of another family."""
         if not isinstance(model, Worth):
             raise TypeError(f"{type(model).__name__} is no model of value")
-        rows, weeks = examples.taken(some(examples, BOUGHT)), weeks_of(examples)
-        if not len(rows):
-            return judged(np.zeros(0), np.zeros(0), np.zeros(0))
-        bought = made(rows, BOUGHT)
-        expected = model.buying.expected(bought, weeks)
-        worth = expected * model.spending.expected(bought.frequency, _means(rows))
-        found = judged(
-            model.buying.some(bought, weeks),
-            expected,
-            rows.outcomes["purchases"],
-            correlation_of_spend=correlation(worth, rows.outcomes["spend"]),
-        )
-        return found
+        rows, weeks = some(examples, BOUGHT), weeks_of(examples)
+        asked = examples.taken(rows)
+        who = made(asked, BOUGHT)
+        silent, expected = 1.0 - model.buying.some(who, weeks), model.buying.expected(who, weeks)
+        told = correlation(expected * model.spending.expected(who.frequency, _means(asked)), asked.outcomes["spend"])
+        purchases = asked.outcomes["purchases"]
+        return judged(len(examples), rows, "no_purchase", silent, expected, purchases, correlation_of_spend=told)
 
     def unpack(self, packed: Mapping[str, Any]) -> Model:
         return Worth(
@@ -159,6 +153,9 @@ class ValueFamily:
             frequency=_limits(packed, "frequency"),
             people=int(packed.get("people", 0)),
         )
+
+
+FAMILY = ValueFamily()
 
 
 def _mean(features: Features, who: Acted) -> float:
