@@ -276,13 +276,6 @@ class PersonalizationProfile(msgspec.Struct, frozen=True, kw_only=True):
         silence = max(now - p.last_event_at, 0)
         return 1.0 - math.exp(-silence * p.events / (span + silence + DAY))
 
-    def lifetime_value(self) -> float | None:
-        """Observed spend per year of acquaintance, at least a quarter of a year; None = never bought."""
-        p = self.patterns
-        if not p.spend or p.first_event_at is None or p.last_event_at is None:
-            return None
-        return p.spend * 365 * DAY / max(p.last_event_at - p.first_event_at, 91 * DAY)
-
     def confidence_level(self, now: int) -> float:
         """Share of what is believed that evidence rather than the prior says, n / (n + 10)."""
         n = fading(now) * (self.patterns.frequency + max(self.patterns.exposures, 0.0))

@@ -15,7 +15,9 @@ from personalization.core import Answer, Ask, DeepPersonalizationEngine, Persona
 from personalization.deciding.strategies import Capabilities
 from personalization.errors import Invalid, PersonalizationError
 from personalization.messages import EngagementEvent, EventsReceipt, PersonalizationRequest, PersonalizationResponse
+from personalization.models import activity, rhythm, value
 from personalization.models.registry import PolicyBook
+from personalization.models.scores import Serving
 from personalization.operations import models
 from personalization.operations.configuration import Configuration
 from personalization.operations.consent import Consents
@@ -35,6 +37,7 @@ from personalization.template import ANY_LOCALE, Variant
 from personalization.vocabulary import Hook, PersonalizationTrigger, Priority, ServiceLevel
 
 Document = dict[str, Any]
+_PRIORS: Serving = {family.FAMILY.model_id: (0, None, family.FAMILY.prior()) for family in (activity, value, rhythm)}
 
 _STANDARD = Capabilities(variant_policy=True, forecast=True)
 _PREMIUM = Capabilities(variant_policy=True, forecast=True, send_time=True, channel_choice=True, send_choice=True)
@@ -81,7 +84,7 @@ class PersonalizationService:
         self._storage, self._book, self._engine = storage, book, engine
         self._orchestrator, self._clock = orchestrator, clock
         self._configuration = Configuration(tenant_id, storage, clock)
-        self._profiles = Profiles(tenant_id, storage, profiles, clock, self._declared)
+        self._profiles = Profiles(tenant_id, storage, profiles, clock, self._declared, lambda: _PRIORS)
         self._consents = Consents(self._profiles)
         self._privacy = Privacy(tenant_id, storage, self._profiles, engine, clock, forget, new_id)
         self._templates = Templates(tenant_id, storage, self._configuration, self._profiles, clock)

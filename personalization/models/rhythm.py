@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from operator import add, sub
 from typing import Any, NamedTuple
 
@@ -28,12 +29,16 @@ from personalization.models.base import Case, Examples, Explained, Features, Jud
 from personalization.models.days import ACTIVE, BURST, acted, column, newest, number
 from personalization.models.foresight import CDNOW_BUYING, one, restored
 
-SILENT, BUSY, NONE = "silent", "burst", "none"
-
 _SCORES = ("anomaly", "anomaly_kind")
 _RARE, _HALF_DAY, _LOG_WEEK = 0.99, 0.5 / DAYS_A_WEEK, math.log(DAYS_A_WEEK)
 _NOTHING: Mapping[str, Value] = dict.fromkeys(_SCORES)
 _UNKNOWN: Mapping[str, Explained] = dict.fromkeys(_SCORES, Explained(None, None, None))
+
+
+class Anomaly(StrEnum):
+    SILENT = "silent"
+    BURST = "burst"
+    NONE = "none"
 
 
 class _Moment(NamedTuple):
@@ -61,7 +66,7 @@ class OwnRhythm:
             return _NOTHING
         kind = _side(at)
         anomaly = _anomaly(self._pulse, at, kind)
-        return {"anomaly": anomaly, "anomaly_kind": kind if anomaly > _RARE else NONE}
+        return {"anomaly": anomaly, "anomaly_kind": str(kind if anomaly > _RARE else Anomaly.NONE)}
 
     def explain(self, features: Features) -> Mapping[str, Explained]:
         at = _moment(features)
@@ -69,7 +74,7 @@ class OwnRhythm:
             return _UNKNOWN
         kind, found = _side(at), self.predict(features)
         doubt = one(lambda moved: _anomaly(Pulse.of(moved), at, kind), self.rhythm, link=LOG_ODDS)
-        reasons = ((kind, float(doubt.value[0])), ("gaps_known" if self.people else "published_prior", at.gaps.n))
+        reasons = ((str(kind), float(doubt.value[0])), ("gaps_known" if self.people else "published_prior", at.gaps.n))
         return {
             "anomaly": Explained(found["anomaly"], float(doubt.low[0]), float(doubt.high[0]), reasons),
             "anomaly_kind": Explained(found["anomaly_kind"], None, None, reasons),
@@ -150,17 +155,19 @@ def _moment(features: Features) -> _Moment | None:
     return _Moment(gaps, who.age - who.t_x, Gaps(float(BURST), span / DAYS_A_WEEK, logs))
 
 
-def _side(at: _Moment) -> str:
+def _side(at: _Moment) -> Anomaly:
     """A burst where the last gaps and the time since are shorter than as many of before, a silence otherwise."""
     gaps, burst = at.gaps, at.burst
     if burst is None or gaps.n <= burst.n:
-        return SILENT
-    return BUSY if (burst.total + at.silence) * (gaps.n - burst.n) < burst.n * (gaps.total - burst.total) else SILENT
+        return Anomaly.SILENT
+    return (
+        Anomaly.BURST if (burst.total + at.silence) * (gaps.n - burst.n) < burst.n * (gaps.total - burst.total) else Anomaly.SILENT
+    )
 
 
-def _anomaly(pulse: Pulse, at: _Moment, kind: str) -> float:
+def _anomaly(pulse: Pulse, at: _Moment, kind: Anomaly) -> float:
     gaps, burst = at.gaps, at.burst
-    if kind == BUSY and burst is not None:
+    if kind is Anomaly.BURST and burst is not None:
         before = Gaps(gaps.n - burst.n, gaps.total - burst.total, gaps.logs - burst.logs)
         chance = pulse.shorter(before, burst.n, burst.total + at.silence + _HALF_DAY)
     else:

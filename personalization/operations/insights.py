@@ -13,7 +13,7 @@ from personalization.errors import Invalid
 from personalization.messages import LogEntry
 from personalization.operations.configuration import Configuration
 from personalization.operations.paging import number_of, page
-from personalization.operations.profiles import Profiles, behavioral_patterns, predictive_scores
+from personalization.operations.profiles import Profiles, behavioral_patterns
 from personalization.profile import DECIDED
 from personalization.storage.base import Storage, Summary
 from personalization.vocabulary import LogType
@@ -47,7 +47,7 @@ class Insights:
             },
         }
         if include_predictions:
-            answer["predictive_scores"] = predictive_scores(profile, now)
+            answer["predictive_scores"] = self._profiles.scores(profile, now)
         return answer
 
     def timeline(self, user_id: str, limit: int, cursor: str | None) -> Document:
