@@ -74,6 +74,8 @@ class Pulse:
 
     def longer(self, gaps: Gaps, m: float, weeks: float) -> float:
         """Equation (3): how likely the next m gaps last longer together. Some five microseconds."""
+        if weeks <= 0.0:
+            return 1.0
         return self._tail(gaps, m, weeks, longer=True)
 
     def shorter(self, gaps: Gaps, m: float, weeks: float) -> float:

@@ -20,12 +20,13 @@ _MONEY = "lifetime_value"
 def predictive_scores(models: Serving, features: Features, now: int) -> dict[str, Any]:
     """Every score by name, of the first model that has it; `as_of`, and the version of each model. Before a model of engagement
     serves, `engagement_prediction` is the share of sends that were engaged with (`engagement_score`)."""
-    scores: dict[str, Value] = {**dict.fromkeys(CONTRACT), CONTRACT[0]: features.get("engagement_score")}
     found: dict[str, Value] = {}
     for _, _, model in models.values():
-        found = {**model.predict(features), **found}
+        for name, value in model.predict(features).items():
+            found.setdefault(name, value)
+    scores = {**dict.fromkeys(CONTRACT), CONTRACT[0]: features.get("engagement_score"), **found}
     return {
-        **{name: _rounded(name, value) for name, value in {**scores, **found}.items()},
+        **{name: _rounded(name, value) for name, value in scores.items()},
         "as_of": rfc3339(now),
         "models": {name: _version(version, trained_at) for name, (version, trained_at, _) in models.items()},
     }

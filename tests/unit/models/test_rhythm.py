@@ -34,9 +34,9 @@ def kinds(lives: list[list[int]], today: int = TODAY) -> dict[str, float]:
 
 
 def test_steady_people_hardly_ever_stand_out() -> None:
-    """At a moment like any other, of 4,000: at most one in a hundred on each side, with half of it asked for by chance."""
+    """At a moment like any other, of 4,000 people. One gap in 200 becomes that long, and long gaps have more moments."""
     found = kinds(people(4_000, 2))
-    assert found["silent"] < 0.01
+    assert found["silent"] < 0.015
     assert found["burst"] < 0.01
 
 
@@ -45,7 +45,7 @@ def test_of_the_gaps_of_steady_people_as_many_were_called_silent_as_are_rare() -
     assert judged.metrics["false_alarms"] == pytest.approx(0.005, abs=0.004)
 
 
-@pytest.mark.parametrize(("kind", "gaps", "share"), [(8.0, 3.0, 0.85), (4.0, 4.0, 0.85), (1.0, 8.0, 0.85)])
+@pytest.mark.parametrize(("kind", "gaps", "share"), [(8.0, 3.0, 0.95), (2.0, 5.0, 0.9), (1.0, 8.0, 0.95)])
 def test_a_silence_of_some_gaps_is_found_the_sooner_the_more_regular_they_are(kind: float, gaps: float, share: float) -> None:
     rng = np.random.default_rng(4)
     lives = [steady(rng, weeks=1.0, kind=kind) for _ in range(300)]
@@ -53,7 +53,7 @@ def test_a_silence_of_some_gaps_is_found_the_sooner_the_more_regular_they_are(ki
     assert kinds(silent)["silent"] > share
 
 
-@pytest.mark.parametrize(("kind", "share"), [(8.0, 0.9), (2.0, 0.9), (1.0, 0.6)])
+@pytest.mark.parametrize(("kind", "share"), [(8.0, 0.95), (2.0, 0.95), (1.0, 0.95)])
 def test_five_days_in_a_row_of_people_who_come_every_other_week_are_a_burst(kind: float, share: float) -> None:
     rng = np.random.default_rng(5)
     lives = [steady(rng, weeks=2.0, kind=kind) for _ in range(300)]
