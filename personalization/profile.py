@@ -164,7 +164,6 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
         value = entry.value if entry.type == EventType.CONVERTED and entry.value else 0.0
         engaged, rewarded = _likes(entry), entry.type == EventType.REWARDED
         told, acted = engaged or not rewarded, engaged and not rewarded
-        day = day_of(entry.at, entry.zone_offset)
         return replace(
             self,
             channels=_added2(self.channels, entry.channel, entry.type, weight) if entry.channel and told else self.channels,
@@ -180,8 +179,8 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
             first_event_at=entry.at if self.first_event_at is None else min(self.first_event_at, entry.at),
             last_event_at=_latest(self.last_event_at, entry.at),
             messages=changed(self.messages, entry) if self.messages else self.messages,
-            active=self.active.after(day) if acted else self.active,
-            bought=self.bought.after(day, value) if value > 0.0 else self.bought,
+            active=self.active.after(day_of(entry.at, entry.zone_offset)) if acted else self.active,
+            bought=self.bought.after(day_of(entry.at, entry.zone_offset), value) if value > 0.0 else self.bought,
         )
 
     def _lately_with(self, at: int) -> float:
