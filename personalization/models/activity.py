@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,8 @@ from personalization.models.foresight import AHEAD, CDNOW_BUYING, expected_ahead
 
 _SCORES = ("churn_risk", "active_days_expected", "days_to_next_activity", "journey_stage")
 _LONGEST = 730.0
-_NOTHING: Mapping[str, Value] = dict.fromkeys(_SCORES)
-_UNKNOWN: Mapping[str, Explained] = dict.fromkeys(_SCORES, Explained(None, None, None))
+_NOTHING: Mapping[str, Value] = MappingProxyType(dict.fromkeys(_SCORES))
+_UNKNOWN: Mapping[str, Explained] = MappingProxyType(dict.fromkeys(_SCORES, Explained(None, None, None)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

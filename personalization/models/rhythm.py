@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import add, sub
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,8 +32,8 @@ from personalization.models.foresight import CDNOW_BUYING, one, restored
 
 _SCORES = ("anomaly", "anomaly_kind")
 _RARE, _HALF_DAY, _LOG_WEEK = 0.99, 0.5 / DAYS_A_WEEK, math.log(DAYS_A_WEEK)
-_NOTHING: Mapping[str, Value] = dict.fromkeys(_SCORES)
-_UNKNOWN: Mapping[str, Explained] = dict.fromkeys(_SCORES, Explained(None, None, None))
+_NOTHING: Mapping[str, Value] = MappingProxyType(dict.fromkeys(_SCORES))
+_UNKNOWN: Mapping[str, Explained] = MappingProxyType(dict.fromkeys(_SCORES, Explained(None, None, None)))
 
 
 class Anomaly(StrEnum):
@@ -115,7 +116,8 @@ class RhythmFamily:
     def judge(self, model: Model, examples: Examples) -> Judged:
         """By each case's last gap given those before it: minus the logarithm of its density, against one exponential for all;
         false_alarms are those gaps that were called silent before they ended, 0.005 if all is well; auc_of_silence ranks by silence
-        who was not active in the horizon. Raises TypeError for a model of another family."""
+        who was not active in the horizon. A last gap can be older than what judges, and so have taught; six parameters do not
+        remember one. Raises TypeError for a model of another family."""
         if not isinstance(model, OwnRhythm):
             raise TypeError(f"{type(model).__name__} is no model of rhythm")
         rows, losses = np.flatnonzero(column(examples, "active_days") >= 3.0), np.zeros(len(examples))

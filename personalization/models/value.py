@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,8 @@ from personalization.models.foresight import (
 
 _SCORES = ("lifetime_value", "purchases_expected", "rfm_segment")
 _YEAR = horizons(12, 0.01)
-_NOTHING: Mapping[str, Value] = dict.fromkeys(_SCORES)
-_UNKNOWN: Mapping[str, Explained] = dict.fromkeys(_SCORES, Explained(None, None, None))
+_NOTHING: Mapping[str, Value] = MappingProxyType(dict.fromkeys(_SCORES))
+_UNKNOWN: Mapping[str, Explained] = MappingProxyType(dict.fromkeys(_SCORES, Explained(None, None, None)))
 
 #: The least value of each fifth but the first.
 Limits = tuple[float, ...]
