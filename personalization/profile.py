@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from personalization.clock import DAY, HOUR, hour_of_week
+from personalization.daybook import DayBook, day_of
 from personalization.messages import LogEntry
 from personalization.sent import SentMessages, Shown, changed, decision_key, first_of, message_of, sent, shown_after
 from personalization.tenant import QuietHours
@@ -96,6 +97,8 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
     shown    : `shown_key` of a variant -> when it went out last; the newest 32
     messages : those with a message_id that were sent lately; one by several channels stands once in `recent`
     occasions: the newest (at most 32) hours since 1970 in which they engaged, ascending, each once
+    active   : local days with an engagement
+    bought   : local days with a conversion of some value, and its amounts
     """
 
     channels: Mapping[str, Mapping[str, float]] = msgspec.field(default_factory=dict)
@@ -118,6 +121,8 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
     messages: SentMessages = ()
     shown: Shown = msgspec.field(default_factory=dict)
     occasions: tuple[int, ...] = ()
+    active: DayBook = DayBook()
+    bought: DayBook = DayBook()
 
     def after(self, entry: LogEntry) -> Patterns:
         """The patterns once this row of the log is known; rows that say nothing of behaviour change nothing."""
@@ -162,11 +167,11 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
         weight = growth(entry.at)
         value = entry.value if entry.type == EventType.CONVERTED and entry.value else 0.0
         engaged, rewarded = _likes(entry), entry.type == EventType.REWARDED
-        told = engaged or not rewarded
+        told, acted = engaged or not rewarded, engaged and not rewarded
         return replace(
             self,
             channels=_added2(self.channels, entry.channel, entry.type, weight) if entry.channel and told else self.channels,
-            engaged=_added(self.engaged, _local_hour(entry), weight) if engaged and not rewarded else self.engaged,
+            engaged=_added(self.engaged, _local_hour(entry), weight) if acted else self.engaged,
             engagements=self.engagements + weight * engaged,
             lately=self._lately_with(entry.at) if engaged else self.lately,
             last_engaged_at=_latest(self.last_engaged_at, entry.at) if engaged else self.last_engaged_at,
@@ -179,6 +184,8 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True):
             first_event_at=entry.at if self.first_event_at is None else min(self.first_event_at, entry.at),
             last_event_at=_latest(self.last_event_at, entry.at),
             messages=changed(self.messages, entry) if self.messages else self.messages,
+            active=self.active.after(day_of(entry.at, entry.zone_offset)) if acted else self.active,
+            bought=self.bought.after(day_of(entry.at, entry.zone_offset), value) if value > 0.0 else self.bought,
         )
 
     def _lately_with(self, at: int) -> float:
@@ -272,13 +279,6 @@ class PersonalizationProfile(msgspec.Struct, frozen=True, kw_only=True):
         span = max(p.last_event_at - p.first_event_at, DAY)
         silence = max(now - p.last_event_at, 0)
         return 1.0 - math.exp(-silence * p.events / (span + silence + DAY))
-
-    def lifetime_value(self) -> float | None:
-        """Observed spend per year of acquaintance, at least a quarter of a year; None = never bought."""
-        p = self.patterns
-        if not p.spend or p.first_event_at is None or p.last_event_at is None:
-            return None
-        return p.spend * 365 * DAY / max(p.last_event_at - p.first_event_at, 91 * DAY)
 
     def confidence_level(self, now: int) -> float:
         """Share of what is believed that evidence rather than the prior says, n / (n + 10)."""

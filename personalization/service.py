@@ -87,7 +87,7 @@ class PersonalizationService:
         self._storage, self._engine = storage, engine
         self._orchestrator, self._clock = orchestrator, clock
         self._configuration = Configuration(tenant_id, storage, clock)
-        self._profiles = Profiles(tenant_id, storage, profiles, clock, self._declared)
+        self._profiles = Profiles(tenant_id, storage, profiles, clock, self._declared, lambda: shelf.serving(tenant_id))
         self._consents = Consents(self._profiles)
         self._privacy = Privacy(tenant_id, storage, self._profiles, engine, clock, forget, new_id)
         self._templates = Templates(tenant_id, storage, self._configuration, self._profiles, clock)

@@ -21,7 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from personalization.clock import SystemClock
+from personalization.clock import DAY, SystemClock
+from personalization.daybook import DayBook
 from personalization.lab.datasets import TransactionLog, cdnow, online_retail
 from personalization.lab.scores import Score
 from personalization.learning.bgnbd import BGNBD, fit_bgnbd
@@ -30,6 +31,8 @@ from personalization.learning.gammagamma import GammaGamma, fit_gammagamma
 from personalization.learning.laplace import Array
 from personalization.learning.lifetime import WEEKS_A_MONTH, lifetime_value
 from personalization.learning.purchases import DAYS_A_WEEK, History, history
+from personalization.models.base import Examples
+from personalization.models.days import day_features
 
 TASK, FILES = "purchases, CDNOW", ("cdnow_sample.csv.gz",)
 RETAIL_TASK, RETAIL_FILES = "purchases, Online Retail 2010", ("online_retail_2010.csv.gz",)
@@ -83,6 +86,35 @@ def retail_purchases(folder: Path, step: Step) -> list[Score]:
     scores = _foresight(RETAIL_TASK, judged(log, until, (last - until) / DAYS_A_WEEK))
     step(2, 2)
     return scores
+
+
+def cases(log: TransactionLog, until: int, weeks: float) -> Examples:
+    """Customers as profiles would know them on the day `until`, and what each did in the weeks after: what a family is taught
+    and judged by. Purchases are all that they do, so they are engagements too."""
+    past: dict[int, DayBook] = {}
+    later: dict[int, list[float]] = {}
+    end = until + round(weeks * DAYS_A_WEEK)
+    for customer, day, amount in zip(*_by_day(log), strict=True):
+        if day <= until:
+            past[customer] = past.get(customer, DayBook()).after(day, amount)
+        elif day <= end and customer in past:
+            later.setdefault(customer, []).append(amount)
+    rows = [day_features(book, book, until) for book in past.values()]
+    counts = np.array([float(len(later.get(customer, ()))) for customer in past])
+    spent = np.array([sum(later.get(customer, ())) for customer in past])
+    return Examples(
+        table={name: [row[name] for row in rows] for name in rows[0]},
+        outcomes={"active_days": counts, "purchases": counts, "spend": spent, "churned": (counts == 0.0).astype(np.float64)},
+        at=np.full(len(past), until * DAY, np.int64),
+        people=np.array(list(past), np.int64),
+        horizon=round(weeks * DAYS_A_WEEK) * DAY,
+    )
+
+
+def _by_day(log: TransactionLog) -> tuple[list[int], list[int], list[float]]:
+    """Customer, day and amount of each purchase, by day."""
+    pairs, of = np.unique(np.stack([log.days, log.customers]), axis=1, return_inverse=True)
+    return pairs[1].tolist(), pairs[0].tolist(), np.bincount(of.ravel(), log.amounts).tolist()
 
 
 def judged(log: TransactionLog, until: int, weeks: float) -> Judged:

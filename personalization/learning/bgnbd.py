@@ -31,7 +31,7 @@ from personalization.learning.laplace import Array, Fitted, Likelihood, most_lik
 from personalization.learning.purchases import Purchases
 
 #: How near to its removable pole at a = 1 equation (2) is evaluated.
-_POLE = 1e-6
+POLE = 1e-6
 
 
 class BGNBD(Fitted):
@@ -64,7 +64,7 @@ class BGNBD(Fitted):
 def _while_alive(shape: Array, a: float, left: Array, share: Array) -> Array:
     """(2) without P(alive). shape: r + x, left: b + x, share: t / (alpha + T). Where F overflows, which takes an a in the
     hundreds, the chance to stop is taken for its mean, which it then lies next to."""
-    below = a - 1.0 if abs(a - 1.0) > _POLE else _POLE
+    below = a - 1.0 if abs(a - 1.0) > POLE else POLE
     with np.errstate(over="ignore", invalid="ignore"):
         inner = hyp2f1(a + left - 1.0 - shape, below, below + left, share / (1.0 + share))
         mean = (below + left) / below * (1.0 - (1.0 + share) ** -below * inner)

@@ -100,6 +100,11 @@ class Fitted:
         logs, covariance = (np.asarray(packed[name], np.float64) for name in ("logs", "covariance"))
         return cls(logs=logs, covariance=covariance, log_likelihood=float(packed["log_likelihood"]))
 
+    @classmethod
+    def elsewhere(cls, logs: Array) -> Self:
+        """Estimated of others: here these are no more than where the prior (1) begins, which leaves all of its variance open."""
+        return cls(logs=logs, covariance=_VARIANCE * np.eye(len(logs)), log_likelihood=0.0)
+
     def _moved(self, by: Array) -> Self:
         return replace(self, logs=self.logs + by)
 

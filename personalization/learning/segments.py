@@ -12,6 +12,7 @@ by BG/NBD. Unlike P(alive), which is 1 for who bought once, it falls with every 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from enum import StrEnum
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from scipy.stats import rankdata
 
 from personalization.learning.bgnbd import BGNBD
+from personalization.learning.buyer import Buyer
 from personalization.learning.laplace import Array
 from personalization.learning.purchases import History, Purchases
 
@@ -69,6 +71,20 @@ def segments(scores: npt.NDArray[np.int64]) -> list[Segment]:
     return [SEGMENTS[r - 1][f - 1] for r, f in scores[:, :2].tolist()]
 
 
+def cuts(values: Array) -> tuple[float, ...]:
+    """The least value of each fifth but the first, infinite where a fifth has none, so that `fifth` scores later customers as
+    `rfm` scores these."""
+    distinct, place = np.unique(values, return_inverse=True)
+    score = np.zeros(len(distinct), np.int64)
+    score[place] = _fifths(values)
+    return tuple(float(distinct[score >= least].min(initial=np.inf)) for least in range(2, _FIFTHS + 1))
+
+
+def fifth(limits: tuple[float, ...], value: float) -> int:
+    """1 to 5."""
+    return 1 + bisect_right(limits, value)
+
+
 def warmth(buying: BGNBD, made: Purchases) -> Array:
     """(n,) in 0 to 1; 1 on the day of a purchase."""
     then = Purchases(frequency=made.frequency, recency=made.recency, age=made.recency)
@@ -82,6 +98,20 @@ def stages(buying: BGNBD, past: History) -> list[Stage]:
         _stage(warm, bool(again), bool(lapsed))
         for warm, again, lapsed in zip(warmth(buying, past.made).tolist(), past.made.frequency > 0.0, lapsed_then, strict=True)
     ]
+
+
+def warmth_of(buyer: Buyer, x: float, t_x: float, age: float) -> float:
+    """Of one customer."""
+    return buyer.some(x, t_x, age, _QUARTER) / buyer.some(x, t_x, t_x, _QUARTER)
+
+
+def stage_of(buyer: Buyer, x: float, t_x: float, age: float, pause: float) -> Stage:
+    """Of one customer; pause: weeks between the last two purchases."""
+    found = _stage(warmth_of(buyer, x, t_x, age), x > 0.0, False)
+    if found is not Stage.ACTIVE:
+        return found
+    then = warmth_of(buyer, x - 1.0, t_x - pause if x > 1.0 else 0.0, t_x)
+    return Stage.WON_BACK if then < _AT_RISK else found
 
 
 def _stage(warm: float, again: bool, lapsed_then: bool) -> Stage:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from personalization.errors import MisconfiguredError
+from personalization.models import activity, rhythm, value
 from personalization.models.base import Case, Family
 from personalization.models.churn import ChurnFamily
 from personalization.models.engagement import EngagementFamily
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 GROUP = "personalization.models"
 
-OURS: tuple[Family, ...] = (EngagementFamily(), ChurnFamily())
+OURS: tuple[Family, ...] = (EngagementFamily(), activity.FAMILY, value.FAMILY, rhythm.FAMILY, ChurnFamily())
 
 
 def families(brought: Iterable[EntryPoint] | None = None) -> Mapping[str, Family]:

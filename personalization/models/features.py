@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from personalization.clock import DAY
+from personalization.clock import DAY, utc_offset, zone
 from personalization.learning.tables import Value
+from personalization.models.days import day_features
 from personalization.profile import HALF_LIFE, SHORT_HALF_LIFE, PersonalizationProfile, fading
 from personalization.vocabulary import EventType
 
@@ -59,6 +60,7 @@ def features_of(profile: PersonalizationProfile, now: int) -> dict[str, Value]:
         "days_since_engaged": _days(p.last_engaged_at, now),
         "days_since_sent": _days(p.last_sent_at, now),
         "days_known": _days(p.first_event_at, now),
+        **day_features(p.active, p.bought, _today(profile, now)),
     }
     for channel, counts in p.channels.items():
         get = counts.get
@@ -76,6 +78,11 @@ def declared_of(profile: PersonalizationProfile) -> dict[str, Value]:
 
 _OPEN, _CLICK, _CONVERT, _UNSUBSCRIBE = (PERSONAL * share for share in EXPECTED.values())
 _ENGAGE = ENGAGED_PERSONAL * ENGAGED
+
+
+def _today(profile: PersonalizationProfile, now: int) -> int:
+    """Their local day where a zone was declared, else that of UTC."""
+    return (now + (utc_offset(now, zone(profile.timezone)) if profile.timezone else 0)) // DAY
 
 
 def _days(at: int | None, now: int) -> float | None:

@@ -13,7 +13,7 @@ from personalization.deciding.features import feature_names
 from personalization.deciding.record import decode_record
 from personalization.errors import NotFound
 from personalization.messages import LogEntry
-from personalization.operations.profiles import Profiles, document
+from personalization.operations.profiles import Profiles
 from personalization.profile import DECIDED, PersonalizationProfile
 from personalization.storage.base import Storage, StoredDecision, Words
 
@@ -39,7 +39,7 @@ class Export:
         clock: Clock,
     ) -> None:
         self._tenant_id, self._user_id, self._storage, self._engine, self._clock = tenant_id, user_id, storage, engine, clock
-        self._user_ref = profiles.user_ref(user_id)
+        self._profiles, self._user_ref = profiles, profiles.user_ref(user_id)
         self._consents = profiles.consents(user_id)
         self._profile = storage.profiles.load(tenant_id, [self._user_ref]).get(self._user_ref)
 
@@ -79,7 +79,7 @@ class Export:
         now, known = self._clock.now(), self._profile
         return {
             "user_id": self._user_id,
-            "profile": None if known is None else document(self._user_id, known, now),
+            "profile": None if known is None else self._profiles.told(self._user_id, known, now),
             "consents": self._consents,
             "experiments": [],
             "generated_at": rfc3339(now),

@@ -15,7 +15,7 @@ from personalization.errors import Invalid
 from personalization.messages import LogEntry
 from personalization.operations.configuration import Configuration
 from personalization.operations.paging import number_of, page
-from personalization.operations.profiles import Profiles, behavioral_patterns, predictive_scores
+from personalization.operations.profiles import Profiles, behavioral_patterns
 from personalization.profile import DECIDED
 from personalization.storage.base import Storage, Summary
 from personalization.vocabulary import LogType
@@ -49,7 +49,7 @@ class Insights:
             },
         }
         if include_predictions:
-            answer["predictive_scores"] = predictive_scores(profile, now)
+            answer["predictive_scores"] = self._profiles.scores(profile, now)
         return answer
 
     def timeline(self, user_id: str, limit: int, cursor: str | None) -> Document:
@@ -101,7 +101,7 @@ class Insights:
         if analysis_type is not None and analysis_type not in ANALYSES:
             raise Invalid.field("analysis_type", f"must be one of {', '.join(ANALYSES)}")
         wanted = [analysis_type] if analysis_type else list(ANALYSES)
-        scores = predictive_scores(profile, now)
+        scores = self._profiles.scores(profile, now)
         return {"user_id": user_id, "analyses": [{"type": name, **ANALYSES[name](profile, now, scores)} for name in wanted]}
 
 

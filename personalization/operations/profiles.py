@@ -12,6 +12,8 @@ from personalization.cache import CachedProfiles
 from personalization.clock import Clock, rfc3339, zone
 from personalization.content.locales import canonical_language
 from personalization.errors import Conflict, Erased, Invalid, NotFound
+from personalization.models.features import features_of
+from personalization.models.scores import Serving, predictive_scores
 from personalization.operations.merging import merged
 from personalization.profile import (
     Consent,
@@ -33,7 +35,7 @@ Change = Callable[[PersonalizationProfile], PersonalizationProfile]
 
 
 class Profiles:
-    """One tenant's profiles by user id. `changed` is told of every declared change and why."""
+    """One tenant's profiles by user id. `changed` is told of every declared change and why; `serving` are the models of scores."""
 
     def __init__(
         self,
@@ -42,12 +44,21 @@ class Profiles:
         profiles: CachedProfiles,
         clock: Clock,
         changed: Callable[[Document, PersonalizationTrigger], None],
+        serving: Callable[[], Serving],
     ) -> None:
         self._tenant_id, self._storage, self._profiles, self._clock, self._changed = tenant_id, storage, profiles, clock, changed
+        self._serving = serving
 
     def document(self, user_id: str) -> Document:
         """Raises NotFound when nothing was declared of the user."""
-        return document(user_id, self.find(user_id), self._clock.now())
+        return self.told(user_id, self.find(user_id), self._clock.now())
+
+    def told(self, user_id: str, profile: PersonalizationProfile, now: int) -> Document:
+        """The document of a profile that was found."""
+        return document(user_id, profile, now, self.scores(profile, now))
+
+    def scores(self, profile: PersonalizationProfile, now: int) -> Document:
+        return predictive_scores(self._serving(), features_of(profile, now), now)
 
     def find(self, user_id: str) -> PersonalizationProfile:
         """As the store has it now, whichever process wrote it; only decisions read from memory. Raises NotFound."""
@@ -111,7 +122,7 @@ class Profiles:
         wanted = {name: data[name] for name in _SECTIONS if name in data}
         if not wanted:
             profile = self.find(user_id)
-            self._changed(document(user_id, profile, self._clock.now()), trigger)
+            self._changed(self.told(user_id, profile, self._clock.now()), trigger)
             return preferences_document(user_id, profile)
         self.patch(user_id, wanted, trigger)
         return self.preferences(user_id)
@@ -139,12 +150,12 @@ class Profiles:
             after = [with_sections(profile, wanted[user_id]) for user_id, profile in zip(left, before, strict=True)]
             for user_id, saved in zip(left, self._profiles.save_many(after, "api", now), strict=True):
                 if saved is not None:
-                    done[user_id] = document(user_id, saved, now), saved.version == 1
+                    done[user_id] = self.told(user_id, saved, now), saved.version == 1
         raise Conflict("These profiles keep changing; try again.")
 
     def _change(self, user_id: str, change: Change, trigger: PersonalizationTrigger, afresh: bool = False) -> tuple[Document, bool]:
         saved, created = self._saved(user_id, change, trigger, afresh)
-        answer = document(user_id, saved, self._clock.now())
+        answer = self.told(user_id, saved, self._clock.now())
         self._changed(answer, trigger)
         return answer, created
 
@@ -273,14 +284,14 @@ _SECTIONS = ("attributes", "traits", *_PREFERENCES)
 # -- the document ----------------------------------------------------------------------------------------------------
 
 
-def document(user_id: str, profile: PersonalizationProfile, now: int) -> Document:
+def document(user_id: str, profile: PersonalizationProfile, now: int, scores: Document) -> Document:
     return {
         "user_id": user_id,
         "tenant_id": profile.tenant_id,
         **sections_of(profile),
         "consent": consent_document(profile.consent),
         "behavioral_patterns": behavioral_patterns(profile, now),
-        "predictive_scores": predictive_scores(profile, now),
+        "predictive_scores": scores,
         "metadata": {
             "last_updated": rfc3339(profile.updated_at),
             "created_at": rfc3339(profile.created_at),
@@ -322,13 +333,4 @@ def behavioral_patterns(profile: PersonalizationProfile, now: int) -> Document:
             "engaged_hours_of_week": {str(hour): round(fade * w, 4) for hour, w in sorted(patterns.engaged.items())},
             "sent_hours_of_week": {str(hour): round(fade * w, 4) for hour, w in sorted(patterns.sent.items())},
         },
-    }
-
-
-def predictive_scores(profile: PersonalizationProfile, now: int) -> Document:
-    churn, value = profile.churn_risk(now), profile.lifetime_value()
-    return {
-        "engagement_prediction": round(profile.engagement_score(now), 4),
-        "churn_risk": None if churn is None else round(churn, 4),
-        "lifetime_value": None if value is None else round(value, 2),
     }

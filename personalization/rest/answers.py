@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from personalization.learning.segments import Segment, Stage
+from personalization.models.rhythm import Anomaly
 from personalization.rest.schemas import CapBody, ConsentBody, Duration, Probability, QuietHoursBody, RewardPatch
 from personalization.vocabulary import (
     Action,
@@ -208,10 +210,31 @@ class BehavioralPatterns(Struct):
     timing_patterns: dict[str, Any]
 
 
+class ServingVersion(Struct):
+    version: Annotated[int, Meta(description="0: published figures, nobody's data taught it")]
+    trained_at: Time | None
+
+
 class PredictiveScores(Struct):
-    engagement_prediction: Probability | None
-    churn_risk: Probability | None
-    lifetime_value: float | None
+    """Null where nothing can be said, such as of somebody never active. Models that you bring add their scores by name."""
+
+    engagement_prediction: Annotated[Probability | None, Meta(description="Of the next send: engaged with in any way")]
+    churn_risk: Annotated[Probability | None, Meta(description="No engagement in the coming 28 days")]
+    lifetime_value: Annotated[float | None, Meta(description="Of the coming 12 months, discounted 1 % a month")]
+    as_of: Time
+    models: Annotated[dict[str, ServingVersion], Meta(description="By model_id, what scored")]
+    open: Probability | None = None
+    click: Probability | None = None
+    convert: Probability | None = None
+    unsubscribe: Probability | None = None
+    churn: Annotated[Probability | None, Meta(description="By the classifier of who leaves, once it was taught")] = None
+    active_days_expected: Annotated[float | None, Meta(description="Days with an engagement in the coming 28")] = None
+    days_to_next_activity: Annotated[float | None, Meta(description="Until it has come with a chance of one half")] = None
+    journey_stage: Stage | None = None
+    purchases_expected: Annotated[float | None, Meta(description="Days with a purchase in the coming 28")] = None
+    rfm_segment: Annotated[Segment | None, Meta(description="Among the people that the model was taught by")] = None
+    anomaly: Annotated[Probability | None, Meta(description="How far a silence or a burst is beyond their own rhythm")] = None
+    anomaly_kind: Annotated[Anomaly | None, Meta(description="Where anomaly is above 0.99")] = None
 
 
 class ProfileMetadata(Struct):

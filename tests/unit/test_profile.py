@@ -3,6 +3,7 @@ import pytest
 from msgspec.structs import replace
 
 from personalization.clock import DAY, HOUR, MINUTE, instant
+from personalization.daybook import DayBook
 from personalization.messages import LogEntry
 from personalization.profile import HALF_LIFE, RECENT_OCCASIONS, RECENT_SENDS, Consent, Patterns, PersonalizationProfile, fading
 from personalization.vocabulary import PersonalizationTrigger
@@ -45,7 +46,24 @@ def test_a_delivery_is_no_engagement() -> None:
 def test_conversions_add_up_to_money() -> None:
     after = profile().after(row(1, "converted", value=12.5)).after(row(2, "converted", value=7.5))
     assert after.patterns.spend == 20.0
-    assert after.lifetime_value() == pytest.approx(20.0 * 365 / 91)
+
+
+def test_days_with_engagements_and_days_with_purchases_are_kept_apart() -> None:
+    after = profile()
+    kinds = (("opened", 0, None), ("clicked", 0, None), ("converted", 2, 8.0), ("converted", 5, 12.0), ("converted", 7, None))
+    for seq, (kind, days, value) in enumerate(kinds, 1):
+        after = after.after(row(seq, kind, NOW + days * DAY, value=value))
+    for seq, kind in enumerate(("delivered", "dismissed", "bounced", "rewarded"), 6):
+        after = after.after(row(seq, kind, NOW + seq * DAY, value=1.0))
+    active, bought = after.patterns.active, after.patterns.bought
+    assert (active.days, active.last - active.first) == (4, 7)
+    assert (bought.days, bought.last - bought.first, bought.opening, bought.again) == (2, 3, 8.0, 12.0)
+
+
+def test_an_evening_across_midnight_in_utc_is_one_day_where_the_person_lives() -> None:
+    late = instant("2026-11-23T23:30:00Z")
+    at_home = profile().after(row(1, "clicked", late, zone_offset=-300)).after(row(2, "clicked", late + HOUR, zone_offset=-300))
+    assert at_home.patterns.active.days == 1
 
 
 def test_a_discarded_send_leaves_no_weight() -> None:
@@ -105,9 +123,9 @@ def test_what_is_no_engagement_is_no_occasion() -> None:
 
 def test_patterns_stored_before_a_field_was_known_stay_readable() -> None:
     old = msgspec.to_builtins(profile().after(row(1, "decided")).patterns)
-    del old["recent"], old["occasions"]
+    del old["recent"], old["occasions"], old["active"], old["bought"]
     read = msgspec.msgpack.decode(msgspec.msgpack.encode(old), type=Patterns)
-    assert (read.sends, read.recent, read.occasions) == (1, (), ())
+    assert (read.sends, read.recent, read.occasions, read.active, read.bought) == (1, (), (), DayBook(), DayBook())
 
 
 def test_after_does_not_alter_the_profile_it_is_asked_of() -> None:
