@@ -41,14 +41,21 @@ class ChurnFamily:
         return Churn(taught(asked.table, {SCORE: _outcome(asked)}, rng, METHODS))
 
     def judge(self, model: Model, examples: Examples) -> Judged:
-        """Figures of the base rate are of the judged cases' own. A case that nothing can be said of loses nothing."""
+        """Figures of the base rate are of the judged cases' own. A case that nothing can be said of loses nothing.
+
+        Raises ArrayInvalid where nothing can be said of any.
+        """
         if not isinstance(model, Churn):
             raise ArrayInvalid("model", "is none of this family", "give what `fit` or `unpack` made")
         rows = _asked(examples)
+        if not len(rows):
+            raise ArrayInvalid(
+                "outcomes", "say of nobody whether they left", "wait until those who were active are a horizon older"
+            )
         asked, losses = examples.taken(rows), np.zeros(len(examples))
         y, p = _outcome(asked), model.many(asked.table)
         losses[rows] = losses_of(y, p)
-        base = figures(SCORE, y, np.full(len(y), y.mean() if len(y) else 0.0))
+        base = figures(SCORE, y, np.full(len(y), y.mean()))
         return Judged(losses=losses, metrics=figures(SCORE, y, p), base=base, p={SCORE: p}, y={SCORE: y})
 
     def unpack(self, packed: Mapping[str, Any]) -> Churn:

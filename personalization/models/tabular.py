@@ -77,11 +77,11 @@ class Tabular:
 
     def many(self, table: Table) -> dict[str, Array]:
         """(n,) each. What the table lacks, or holds in another type, counts as missing."""
-        x = self.design.design(fitting(table, self.design.parts))
+        x = self.design.design(_fitting(table, self.design.parts))
         return {name: one.probabilities(x) for name, one in self.classifiers.items()}
 
     def explain(self, features: Features) -> dict[str, Explained]:
-        row = fitting(_row(features, self.design.parts), self.design.parts)
+        row = _fitting(_row(features, self.design.parts), self.design.parts)
         return {name: self._explained(name, row) for name in self.classifiers}
 
     def _explained(self, name: str, row: Table) -> Explained:
@@ -92,7 +92,7 @@ class Tabular:
         return Explained(p, *self.groups[name].interval(p), self._without_each(one, row))
 
     def _contributions(self, model: Logit, x: Array) -> tuple[tuple[str, float], ...]:
-        moved = np.zeros(sum(widths(self.design.parts)))
+        moved = np.zeros(sum(_widths(self.design.parts)))
         moved[list(self.design.kept)] = model.mode[1:] * (x - self.typical)
         return _most(zip(_names(self.design.parts), (moved[at].sum() for at in _places(self.design.parts)), strict=True))
 
@@ -179,7 +179,7 @@ def _row(features: Features, parts: _Parts) -> Table:
     return {part.name: [features.get(part.name)] for part in parts}
 
 
-def fitting(table: Table, parts: _Parts) -> Table:
+def _fitting(table: Table, parts: _Parts) -> Table:
     """The columns that the parts know, all of their type; with none at all a table as long."""
     rows = len(next(iter(table.values()), ()))
     found = {part.name: [_fit(value, part) for value in table.get(part.name, [None] * rows)] for part in parts}
@@ -196,10 +196,10 @@ def _names(parts: _Parts) -> list[str]:
     return [part.name for part in parts]
 
 
-def widths(parts: _Parts) -> list[int]:
+def _widths(parts: _Parts) -> list[int]:
     return [len(part.columns([None])) for part in parts]
 
 
 def _places(parts: _Parts) -> list[slice]:
-    ends = list(accumulate(widths(parts)))
-    return [slice(end - width, end) for end, width in zip(ends, widths(parts), strict=True)]
+    ends = list(accumulate(_widths(parts)))
+    return [slice(end - width, end) for end, width in zip(ends, _widths(parts), strict=True)]

@@ -1,8 +1,8 @@
 """What models are taught by: a tenant's log as cases, point in time, or a table of its own.
 
 From a log everything is replayed from its first row, for a sample of people that is always the same one: those with the smallest
-keyed hash. At most MOST cases are kept (the newest sends; all cut dates of so many people), some 60 MB of them; a logit of a few
-hundred columns learns no more from more. Who does not consent to learning teaches nothing.
+keyed hash. At most MOST cases are kept (the newest sends; all cut dates of so many people), some 50 MB of them, and teaching takes
+ten times that; a logit of a few hundred columns learns little from more. Who does not consent to learning teaches nothing.
 
 What was declared of a person (traits, language) is known only as it is today. Where it was declared anew after a case, nobody
 knows what it was; and that it is unknown would tell that the person was there later, which a model would learn at once. So such a
@@ -64,7 +64,7 @@ def examples(
     engagement, NaN where there was none in the horizon before either).
     """
     sample = _sample(storage, tenant_id, most if case is Case.SEND else most // CUTS)
-    people = {one.user_ref: replace(one, patterns=Patterns(), traits={}, language=None) for one in sample}
+    people = {one.user_ref: replace(one, traits={}, language=None) for one in sample}
     reader: Sends | Lives = Lives(people, now, horizon)
     if case is Case.SEND:
         reader = Sends(people, metrics(storage, tenant_id), now, most)
@@ -90,10 +90,10 @@ def _since(person: PersonalizationProfile) -> _Declared:
 
 
 def _sample(storage: Storage, tenant_id: str, most: int) -> list[PersonalizationProfile]:
-    """Those that may teach, at most so many."""
+    """Those that may teach, at most so many, without their behaviour of today."""
     key, config = storage.tenants.secret(tenant_id, "examples"), storage.tenants.config(tenant_id)
     default = config.consent_default is ConsentDefault.GRANTED
-    may = (profile for profile in _profiles(storage, tenant_id) if profile.allows("learning", default))
+    may = (replace(one, patterns=Patterns()) for one in _profiles(storage, tenant_id) if one.allows("learning", default))
     return nsmallest(most, may, key=lambda one: blake2b(one.user_ref, key=key, digest_size=8).digest())
 
 

@@ -64,3 +64,11 @@ def test_outcomes_that_are_no_yes_or_no_are_refused() -> None:
             Examples(table=cases.table, outcomes={"churned": np.arange(200.0)}, at=cases.at, people=cases.people, horizon=0),
             np.random.default_rng(1),
         )
+
+
+def test_where_nobody_can_leave_nothing_is_judged() -> None:
+    cases = _people(200)
+    model = FAMILY.fit(cases, np.random.default_rng(1))
+    nobody = Examples(table=cases.table, outcomes={"churned": np.full(200, np.nan)}, at=cases.at, people=cases.people, horizon=0)
+    with pytest.raises(ArrayInvalid, match="nobody"):
+        FAMILY.judge(model, nobody)
