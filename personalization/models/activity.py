@@ -79,7 +79,8 @@ class Activity:
 
 
 class ActivityFamily:
-    """The prior is CDNOW's, as published: people who buy CDs. It says something finite and is replaced by the first training."""
+    """Who will be active again, by BG/NBD on the days with an engagement; `churn_risk` is the chance of none in the coming four
+    weeks. The prior is CDNOW's, as published, of people who buy CDs: something finite until the first training."""
 
     model_id = "activity"
     model_type = "bg_nbd"

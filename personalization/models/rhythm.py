@@ -92,7 +92,8 @@ class OwnRhythm:
 
 
 class RhythmFamily:
-    """The prior takes rates as published of CDNOW and all regularities for equally likely: with few gaps nothing stands out."""
+    """Whether a person is silent, or busy, beyond their own rhythm. The prior takes rates as published of CDNOW and all
+    regularities for equally likely: with few gaps nothing stands out."""
 
     model_id = "rhythm"
     model_type = "gamma_gaps"

@@ -106,8 +106,9 @@ class Worth:
 
 
 class ValueFamily:
-    """The prior is CDNOW's, as published: people who buy CDs, in dollars of 1997. Amounts in another currency are of its scale
-    only once there are repeat purchases to learn from."""
+    """What a person will still buy, by BG/NBD on the days with a purchase times gamma-gamma on amounts. The prior is CDNOW's, as
+    published, of people who buy CDs in dollars of 1997: in another currency it is of the right size only once there are repeat
+    purchases to learn from."""
 
     model_id = "value"
     model_type = "gamma_gamma"
