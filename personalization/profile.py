@@ -271,15 +271,6 @@ class PersonalizationProfile(msgspec.Struct, frozen=True, kw_only=True):
         """Posterior mean share of sends that were engaged with, Beta(1, 3) prior, in 0..1."""
         return self.patterns.engagement_score(now)
 
-    def churn_risk(self, now: int) -> float | None:
-        """Chance that someone of this rhythm (Poisson, one pseudo-event) would have been heard of by now; None = no history."""
-        p = self.patterns
-        if p.first_event_at is None or p.last_event_at is None:
-            return None
-        span = max(p.last_event_at - p.first_event_at, DAY)
-        silence = max(now - p.last_event_at, 0)
-        return 1.0 - math.exp(-silence * p.events / (span + silence + DAY))
-
     def confidence_level(self, now: int) -> float:
         """Share of what is believed that evidence rather than the prior says, n / (n + 10)."""
         n = fading(now) * (self.patterns.frequency + max(self.patterns.exposures, 0.0))

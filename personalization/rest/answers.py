@@ -585,7 +585,7 @@ class BehaviorPattern(Struct):
     channel: str | None = None
     engagement_rate: Probability | None = None
     evidence: Annotated[float, Meta(description="Decayed sends")] | None = None
-    stage: Annotated[str, Meta(description="active, cooling or lapsing")] | None = None
+    stage: Annotated[str, Meta(description="Of lifecycle: new, active, won_back, at_risk or lapsed")] | None = None
     days_between: Annotated[float, Meta(description="Mean gap between hours with engagement, of the newest 32")] | None = None
     days_since: Annotated[float, Meta(description="Since they engaged last")] | None = None
     gaps: int | None = None
@@ -606,7 +606,7 @@ class BehaviorFinding(Struct):
     ]
     implication: Annotated[str, Meta(description="For the next message", examples=["Prefer email."])]
     patterns: Annotated[list[BehaviorPattern], Meta(description=_PATTERNS)]
-    stage: Annotated[str, Meta(description="Of lifecycle: active, cooling or lapsing")] | None = None
+    stage: Annotated[str, Meta(description="Of lifecycle: new, active, won_back, at_risk or lapsed")] | None = None
 
 
 class BehaviorAnalysis(Struct):

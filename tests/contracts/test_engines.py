@@ -17,6 +17,9 @@ from personalization.clock import DAY, HOUR, instant
 from personalization.engines import behavior, channels, context
 from personalization.engines.reading import Reading
 from personalization.messages import LogEntry, PersonalizationRequest
+from personalization.models.families import families
+from personalization.models.features import features_of
+from personalization.models.scores import predictive_scores
 from personalization.profile import PersonalizationProfile
 from personalization.sent import message_key
 from tests.people import Answering, Row, simulated
@@ -158,6 +161,7 @@ def test_a_send_planned_for_a_far_century_leaves_finite_numbers() -> None:
 
 # -- analyses --------------------------------------------------------------------------------------------------------
 
+PRIORS = {name: (0, None, model) for name, family in families([]).items() if (model := family.prior()) is not None}
 ANALYSES = pytest.mark.parametrize("kind", behavior.ANALYSES)
 FIELDS = {"summary", "strength", "evidence", "implication", "patterns"}
 #: Of a finding that something was found.
@@ -170,7 +174,7 @@ FOUND: dict[str, Callable[[dict[str, Any]], bool]] = {
 
 
 def analysed(kind: str, profile: PersonalizationProfile, now: int = NOW) -> dict[str, Any]:
-    scores = {"churn_risk": profile.churn_risk(now), "lifetime_value": profile.lifetime_value()}
+    scores = predictive_scores(PRIORS, features_of(profile, now), now)
     return behavior.ANALYSES[kind](profile, now, scores)
 
 
@@ -220,7 +224,7 @@ def evenly(n: int) -> PersonalizationProfile:
 
 @ANALYSES
 def test_strength_grows_with_evidence_for_the_same_shares(kind: str) -> None:
-    scores = {"churn_risk": 0.3, "lifetime_value": None}
+    scores = {"churn_risk": 0.3, "journey_stage": "active", "lifetime_value": None}
     strengths = [behavior.ANALYSES[kind](evenly(n), NOW, scores)["strength"] for n in (1, 2, 4, 8)]
     assert strengths == sorted(strengths)
     assert strengths[-1] > strengths[0]

@@ -151,17 +151,6 @@ def test_triggers_are_due_when_a_row_sets_them_off() -> None:
     assert {PersonalizationTrigger.BEHAVIORAL_PATTERN, PersonalizationTrigger.ENGAGEMENT_THRESHOLD} <= set(busy.due_triggers())
 
 
-def test_silence_raises_the_churn_risk() -> None:
-    heard = profile()
-    for day in range(10):
-        heard = heard.after(row(day + 1, "opened", NOW + day * DAY))
-    last = NOW + 9 * DAY
-    risks = [heard.churn_risk(last + days * DAY) or 0.0 for days in (0, 2, 10, 100)]
-    assert risks == sorted(risks)
-    assert risks[0] < 0.1 < 0.9 < risks[-1] <= 1.0
-    assert profile().churn_risk(NOW) is None
-
-
 def test_what_was_not_said_of_consent_is_the_default() -> None:
     said = replace(profile(), consent=Consent(marketing=False))
     assert said.allows("marketing", True) is False

@@ -8,10 +8,9 @@ from personalization.clock import DAY, HOUR
 from personalization.engines.analyses.answered import counted
 from personalization.engines.analyses.finding import SURE, Finding, Scores, days, finding, pattern, percent
 from personalization.learning.rates import Rate, decayed_time, settled
+from personalization.learning.segments import Stage
 from personalization.profile import HALF_LIFE, PersonalizationProfile
 
-#: Least chance of churn of whoever is cooling, and of the lapsing.
-_COOLING, _LAPSING = 0.5, 0.8
 #: Of the gaps between engagements, before any data: one of a week.
 _GAPS = Rate(1.0, 7.0)
 #: Of purchases a day: Jeffreys' prior, which needs no usual rate. Purchases are forecast for so many days.
@@ -19,35 +18,35 @@ _PURCHASES, _AHEAD = 0.5, 28.0
 
 
 def analysis(profile: PersonalizationProfile, now: int, scores: Scores) -> Finding:
-    """scores: `churn_risk`, None where nothing was heard. strength: the chance of the stage, times how much of the doubt
-    about the person's rhythm the events after the first removed."""
-    churn = scores.get("churn_risk")
-    if churn is None:
+    """scores: `journey_stage` and `churn_risk`, None where nothing was heard. strength: the chance behind the stage, times how
+    much of the doubt about the person's rhythm the events after the first removed."""
+    churn, stage = scores.get("churn_risk"), scores.get("journey_stage")
+    if churn is None or stage is None:
         return finding(0.0, 0.0, "Nothing was heard of this person yet.", "Welcome them.", [])
-    stage, chance = _stage(float(churn))
+    chance = float(churn) if stage in _GOING else 1.0 - float(churn)
     evidence = counted(profile, profile.patterns.frequency, now)
     rhythm = _rhythm(profile, now)
-    patterns = [_stage_row(stage, chance), *rhythm, *_spend(profile, now, scores)]
-    strength = chance * settled(evidence - 1.0)
+    patterns = [_stage_row(stage, float(churn)), *rhythm, *_spend(profile, now, scores)]
     slower = bool(rhythm) and rhythm[0]["probability"] >= SURE
-    summary = f"{_SUMMARIES[stage]}{', and silent for longer than is usual for them' if slower else ''}."
-    return {**finding(strength, evidence, summary, _ADVICE[stage], patterns), "stage": stage}
+    summary, advice = _STAGES[stage]
+    summary += ", and silent for longer than is usual for them." if slower else "."
+    return {**finding(chance * settled(evidence - 1.0), evidence, summary, advice, patterns), "stage": stage}
 
 
-def _stage(churn: float) -> tuple[str, float]:
-    """And its chance: that they are gone, or that they are not."""
-    if churn >= _COOLING:
-        return "lapsing" if churn >= _LAPSING else "cooling", churn
-    return "active", 1.0 - churn
+_GOING = frozenset({Stage.AT_RISK, Stage.LAPSED})
+_STAGES: dict[str, tuple[str, str]] = {
+    Stage.NEW: ("This person is new", "Show them what there is."),
+    Stage.ACTIVE: ("This person is active", "Carry on."),
+    Stage.WON_BACK: ("This person came back", "Carry on, and keep what brought them back."),
+    Stage.AT_RISK: ("This person may be leaving", "Remind them of what they liked."),
+    Stage.LAPSED: ("This person has lapsed", "Win them back, gently."),
+}
 
 
-_SUMMARIES = {"lapsing": "This person is lapsing", "cooling": "This person is cooling", "active": "This person is active"}
-_ADVICE = {"lapsing": "Win them back, gently.", "cooling": "Remind them of what they liked.", "active": "Carry on."}
-_CHANCES = {"lapsing": "gone", "cooling": "gone", "active": "still there"}
-
-
-def _stage_row(stage: str, chance: float) -> Finding:
-    return pattern("stage", f"With a chance of {percent(chance)} they are {_CHANCES[stage]}.", chance, stage=stage)
+def _stage_row(stage: str, churn: float) -> Finding:
+    """probability: that they do not engage in the coming four weeks."""
+    words = f"With a chance of {percent(churn)} they do not engage in the coming four weeks."
+    return pattern("stage", words, churn, stage=stage)
 
 
 def _rhythm(profile: PersonalizationProfile, now: int) -> list[Finding]:

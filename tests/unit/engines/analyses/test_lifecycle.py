@@ -8,6 +8,7 @@ import pytest
 
 from personalization.clock import DAY
 from personalization.engines.analyses import lifecycle
+from personalization.learning.segments import Stage
 from personalization.profile import PersonalizationProfile
 from tests.people import NOW, Row, lived
 
@@ -17,25 +18,26 @@ def regular(n: int, silence: float = 1.0) -> PersonalizationProfile:
     return lived([(NOW - round((silence + 2.0 * k) * DAY), "opened", "email", None) for k in range(n)])
 
 
-def analysed(profile: PersonalizationProfile, churn: float | None = 0.3) -> dict[str, Any]:
-    return lifecycle.analysis(profile, NOW, {"churn_risk": churn, "lifetime_value": 90.0})
+def analysed(profile: PersonalizationProfile, churn: float | None = 0.3, stage: str | None = Stage.LAPSED) -> dict[str, Any]:
+    return lifecycle.analysis(profile, NOW, {"churn_risk": churn, "journey_stage": stage, "lifetime_value": 90.0})
 
 
 def row(found: dict[str, Any], name: str) -> dict[str, Any]:
     return next(pattern for pattern in found["patterns"] if pattern["name"] == name)
 
 
-@pytest.mark.parametrize(
-    ("churn", "stage", "chance"), [(0.0, "active", 1.0), (0.3, "active", 0.7), (0.5, "cooling", 0.5), (0.8, "lapsing", 0.8)]
-)
-def test_the_stage_and_its_chance_are_those_of_the_scores(churn: float, stage: str, chance: float) -> None:
-    found = analysed(regular(5), churn)
-    assert (found["stage"], row(found, "stage")["probability"]) == (stage, chance)
-    assert found["summary"].startswith(f"This person is {stage}")
+@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize("churn", [0.0, 0.3, 0.9])
+def test_the_stage_and_the_chance_are_those_of_the_scores(churn: float, stage: Stage) -> None:
+    found = analysed(regular(5), churn, stage)
+    assert (found["stage"], row(found, "stage")["probability"]) == (stage, churn)
+    assert f"{churn:.0%} they do not engage" in row(found, "stage")["words"].replace(" %", "%")
+    going = stage in (Stage.AT_RISK, Stage.LAPSED)
+    assert found["strength"] == pytest.approx((churn if going else 1.0 - churn) * analysed(regular(5), 1.0)["strength"], abs=2e-4)
 
 
 def test_who_was_never_heard_of_has_no_stage() -> None:
-    found = analysed(lived([]), None)
+    found = analysed(lived([]), None, None)
     assert found["summary"] == "Nothing was heard of this person yet."
     assert "stage" not in found
 
