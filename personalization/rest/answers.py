@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from personalization.rest.schemas import CapBody, ConsentBody, Probability, QuietHoursBody, RewardPatch
+from personalization.rest.schemas import BudgetBody, CapBody, ConsentBody, Probability, QuietHoursBody, RewardPatch
 from personalization.vocabulary import (
     Action,
     Aggregation,
@@ -557,6 +557,7 @@ class ConfigDocument(Struct):
     consent_default: ConsentDefault
     reward: RewardDocument
     frequency_caps: list[CapBody]
+    budgets: list[BudgetBody]
     quiet_hours: QuietHoursBody | None
     channels: dict[str, ChannelDocument]
 
