@@ -39,14 +39,15 @@ Document = dict[str, Any]
 _STANDARD = Capabilities(variant_policy=True, forecast=True)
 _PREMIUM = Capabilities(variant_policy=True, forecast=True, send_time=True, channel_choice=True, send_choice=True)
 _ENTERPRISE = replace(_PREMIUM, channel_sync=True)
+_QUANTUM = replace(_ENTERPRISE, shadow_prices=True)
 
-#: Which engines and models take part at a service level. Quantum has nothing of its own yet.
+#: Which engines and models take part at a service level.
 SERVICE_LEVELS: Mapping[ServiceLevel, Capabilities] = {
     ServiceLevel.BASIC: Capabilities(),
     ServiceLevel.STANDARD: _STANDARD,
     ServiceLevel.PREMIUM: _PREMIUM,
     ServiceLevel.ENTERPRISE: _ENTERPRISE,
-    ServiceLevel.QUANTUM: _ENTERPRISE,
+    ServiceLevel.QUANTUM: _QUANTUM,
 }
 
 
