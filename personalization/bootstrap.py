@@ -28,6 +28,7 @@ from personalization.clock import Clock, SystemClock
 from personalization.core import Answer, Ask, DeepPersonalizationEngine, PersonalizationOrchestrator
 from personalization.errors import MisconfiguredError, NotFound, StorageUnavailable
 from personalization.models.registry import PolicyBook
+from personalization.operations.budgets import Budgets, standings
 from personalization.operations.erasing import Eraser
 from personalization.operations.followers import Followers
 from personalization.operations.forgetting import Forgetting
@@ -82,7 +83,8 @@ class House:
         self.learner = Learner(self.storage, self.book, pages, self.clock, self.checkpoint_every)
         self.forget = Forgetting(self.profiles, self.engine)
         eraser = Eraser(self.storage, self.book, self.projector, self.learner, pages, self.forget, self.clock)
-        self.followers = Followers(self.storage, self.profiles, self.book, self.projector, self.learner, eraser)
+        budgets = Budgets(self.storage, self.book, self.clock)
+        self.followers = Followers(self.storage, self.profiles, self.book, self.projector, self.learner, eraser, budgets)
 
     @property
     def keys(self) -> ApiKeyStore:
@@ -175,6 +177,7 @@ class House:
             "models": len(self.book.models(tenant_id)),
             "queues": self.orchestrator.depths(),
             "cache_hit_ratio": telemetry.cache_hit_ratio(),
+            "budgets": standings(self.storage.log, self.book, tenant_id, self.storage.tenants.config(tenant_id), self.clock.now()),
         }
 
     def _new_service(self, tenant_id: str) -> PersonalizationService:

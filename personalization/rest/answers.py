@@ -487,12 +487,27 @@ class Health(Struct):
     queues: dict[str, int]
 
 
+class BudgetStanding(Struct):
+    """A budget in its running period."""
+
+    channel: str
+    limit: int
+    period: str
+    since: Annotated[Time, Meta(description="Start of the running period, in the tenant's zone")]
+    until: Time
+    sent: Annotated[int, Meta(description="Sends decided since then")]
+    price: Annotated[
+        float, Meta(description="Shadow price of a send, in rewards: what it would bring elsewhere; 0 while there is plenty")
+    ]
+
+
 class Stats(Struct):
     tenant_id: str
     log_head: int
     models: int
     queues: dict[str, int]
     cache_hit_ratio: float | None
+    budgets: list[BudgetStanding]
 
 
 class Token(Struct):
