@@ -71,6 +71,7 @@ class Policy(Struct):
     version: str
     mode: Mode
     profile: Annotated[str, Meta(description="known or unknown")]
+    prices: Annotated[str, Meta(description="Version of the shadow prices, where budgets bind")] | None = None
 
 
 class Contribution(Struct):
