@@ -79,7 +79,7 @@ class Contribution(Struct):
         str,
         Meta(
             description="A stage's option (`variant b`, `channel push`, `hour 19:00`), alone, `x` something known of the person or "
-            "the moment (`variant b x trait:plan=pro`), or `:` what else speaks for it (preference, habit, cost, reach, risk, "
+            "the moment (`variant b x trait:plan=pro`), or `:` what else speaks for it (preference, habit, cost, reach, shadow price, risk, "
             "repeat). Those after the weightiest eight are added up as `everything else`"
         ),
     ]
