@@ -28,7 +28,7 @@ from personalization.clock import Clock, SystemClock
 from personalization.core import Answer, Ask, DeepPersonalizationEngine, PersonalizationOrchestrator
 from personalization.errors import MisconfiguredError, NotFound, StorageUnavailable
 from personalization.models.registry import PolicyBook
-from personalization.operations.budgets import Budgets, standings
+from personalization.operations.budgets import Budgets
 from personalization.operations.erasing import Eraser
 from personalization.operations.followers import Followers
 from personalization.operations.forgetting import Forgetting
@@ -177,7 +177,6 @@ class House:
             "models": len(self.book.models(tenant_id)),
             "queues": self.orchestrator.depths(),
             "cache_hit_ratio": telemetry.cache_hit_ratio(),
-            "budgets": standings(self.storage.log, self.book, tenant_id, self.storage.tenants.config(tenant_id), self.clock.now()),
         }
 
     def _new_service(self, tenant_id: str) -> PersonalizationService:

@@ -88,7 +88,7 @@ class PersonalizationService:
         self._templates = Templates(tenant_id, storage, self._configuration, self._profiles, clock)
         self._events = Events(tenant_id, storage, profiles, clock, self._recorded)
         self._outcomes = Outcomes(tenant_id, storage, book, self._configuration)
-        self._insights = Insights(tenant_id, storage, self._profiles, self._configuration, clock)
+        self._insights = Insights(tenant_id, storage, book, self._profiles, self._configuration, clock)
         self.aio = _Coroutines(self)
 
     # -- deciding ----------------------------------------------------------------------------------------------------

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from personalization.clock import HOUR, Clock, duration, rfc3339, utc_offset, zone
+from personalization.clock import HOUR, MINUTE, Clock, duration, rfc3339, utc_offset, zone
 from personalization.deciding.demand import steerable, worths
 from personalization.deciding.paths import PolicyOf
 from personalization.deciding.record import Record, decode_record
 from personalization.learning.audience import Audience, Limits
+from personalization.learning.policy import Policy
 from personalization.learning.shadow_prices import Dual
 from personalization.models.prices import MICRO, MOST, PRICES, Price, encode_pricing
 from personalization.models.registry import PolicyBook
@@ -32,6 +33,8 @@ from personalization.vocabulary import ServiceLevel
 _TIMES = 24
 #: Rows of the log that are looked at, in so many pieces from all over the last period, and decisions taken of them.
 _ROWS, _PIECES, _DECISIONS = 8_192, 32, 2_048
+#: Hours that are counted at a look.
+_HOURS = 64
 #: Rows among which a tenant's first decision is looked for.
 _FIRST = 1_000
 #: Of the period before, this share is added to both when the running one is compared with it.
@@ -44,6 +47,7 @@ class Budgets:
     def __init__(self, storage: Storage, book: PolicyBook, clock: Clock) -> None:
         self._storage, self._book, self._clock = storage, book, clock
         self._solved: dict[str, tuple[int, int, int]] = {}
+        self._tallies: dict[str, Tallies] = {}
 
     def step(self, tenant_id: str) -> None:
         """Solve where it is due, some tenths of a second: after a while, when a period ends, when the configuration changed."""
@@ -51,12 +55,22 @@ class Budgets:
         if config.service_level != ServiceLevel.QUANTUM or not config.budgets:
             return
         version, since, until = self._solved.get(tenant_id, (-1, 0, 0))
-        if version != config.version or not since <= now < until:
+        tallies = self._tallies.setdefault(tenant_id, Tallies(self._storage.log, tenant_id))
+        stale = version != config.version or not since <= now < until
+        if stale and tallies.reach(now - 2 * max(budget.period for budget in config.budgets), now):
             self._solved[tenant_id] = (config.version, now, due(config, now))
-            self._publish(tenant_id, config, now)
+            self._publish(tenant_id, config, tallies, now)
 
-    def _publish(self, tenant_id: str, config: TenantConfig, now: int) -> None:
-        found = solved(self._storage.log, tenant_id, config, lambda model_id, _: self._book.current(tenant_id, model_id), now)
+    def forget(self) -> None:
+        """Another process leads now."""
+        self._solved.clear()
+        self._tallies.clear()
+
+    def _publish(self, tenant_id: str, config: TenantConfig, tallies: Tallies, now: int) -> None:
+        def newest(model_id: str, _: int) -> Policy:
+            return self._book.current(tenant_id, model_id)
+
+        found = solved(self._storage.log, tenant_id, config, tallies, newest, now)
         if found != self._book.pricing(tenant_id).channels:
             seq = self._storage.log.heads().get(tenant_id, 0)
             self._book.put(self._storage.snapshots.publish(tenant_id, PRICES, seq, now, encode_pricing(found)))
@@ -94,15 +108,20 @@ def standings(log: LogStore, book: PolicyBook, tenant_id: str, config: TenantCon
 # -- one solve -------------------------------------------------------------------------------------------------------
 
 
-def solved(log: LogStore, tenant_id: str, config: TenantConfig, policy_of: PolicyOf, now: int) -> dict[str, Price]:
+def solved(
+    log: LogStore, tenant_id: str, config: TenantConfig, tallies: Tallies, policy_of: PolicyOf, now: int
+) -> dict[str, Price]:
     """Channel -> its price, of those whose budget binds. policy_of : those of today"""
     records = sampled(log, tenant_id, now - max(budget.period for budget in config.budgets))
     steered = [record for record in records if steerable(record)]
     fixed = Counter(_sent_by(record) for record in records if not steerable(record))
     rooms: dict[str, float] = {}
+    began = _began(log, tenant_id, now)
     for budget in config.budgets:
-        left, coming = outlook(log, tenant_id, budget, running(budget, config, now), now)
-        room = left * len(records) / coming if coming else inf
+        period = running(budget, config, now)
+        left = max(budget.limit - tallies.of(period[0], now)[budget.channel], 0)
+        more = coming(lambda since, until: tallies.of(since, until).total(), period, now, began)
+        room = left * len(records) / more if more else inf
         room = max(max(room, 1.0) - fixed[budget.channel], 0.0) if left else 0.0
         rooms[budget.channel] = min(room, rooms.get(budget.channel, inf))
     until = {budget.channel: running(budget, config, now)[1] for budget in sorted(config.budgets, key=lambda b: -b.period)}
@@ -127,15 +146,6 @@ def shadow_prices(worth: Sequence[Mapping[str, float]], rooms: Mapping[str, floa
     return dict(zip(names, prices.tolist(), strict=True))
 
 
-def outlook(log: LogStore, tenant_id: str, budget: Budget, period: tuple[int, int], now: int) -> tuple[int, float]:
-    """Sends that are left of the budget in its running period, and decisions of any kind that are still to come in it."""
-    made = log.tally(tenant_id, period[0], now)
-    left = max(budget.limit - made.get(budget.channel, 0), 0)
-    return left, coming(
-        lambda since, until: sum(log.tally(tenant_id, since, until).values()), period, now, _began(log, tenant_id, now)
-    )
-
-
 def coming(count: Callable[[int, int], int], period: tuple[int, int], now: int, began: int) -> float:
     """Decisions until the period ends: as many as in that part of the one before, by how this one compares with it so far;
     at the rate so far where there was none before.
@@ -150,6 +160,36 @@ def coming(count: Callable[[int, int], int], period: tuple[int, int], now: int, 
     before, rest, so_far = count(start - length, now - length), count(now - length, start), count(start, now)
     steady = _STEADY * (before + rest)
     return rest * (so_far + steady) / (before + steady) if steady else float(so_far)
+
+
+class Tallies:
+    """A tenant's decisions by channel. Those of an hour that is over are counted once; what is discarded later still counts."""
+
+    def __init__(self, log: LogStore, tenant_id: str) -> None:
+        self._log, self._tenant_id = log, tenant_id
+        self._hours: dict[int, Counter[str | None]] = {}
+
+    def reach(self, since: int, now: int) -> bool:
+        """Count the hours that are over since then and forget those before, some at a look; whether all are counted."""
+        wanted = range(since // HOUR, (now - MINUTE) // HOUR)  # a decision may be committed a moment after it was made
+        self._hours = {hour: found for hour, found in self._hours.items() if hour in wanted}
+        missing = [hour for hour in wanted if hour not in self._hours]
+        for hour in missing[:_HOURS]:
+            self._hours[hour] = self._counted(hour * HOUR, (hour + 1) * HOUR)
+        return len(missing) <= _HOURS
+
+    def of(self, since: int, until: int) -> Counter[str | None]:
+        """Decided in [since, until). What `reach` has not counted is counted now."""
+        hours = [hour for hour in range(-(-since // HOUR), until // HOUR) if hour in self._hours]
+        if not hours:
+            return self._counted(since, until)
+        found = self._counted(since, hours[0] * HOUR) + self._counted((hours[-1] + 1) * HOUR, until)
+        for hour in hours:
+            found.update(self._hours[hour])
+        return found
+
+    def _counted(self, since: int, until: int) -> Counter[str | None]:
+        return Counter(self._log.tally(self._tenant_id, since, until) if since < until else {})
 
 
 def _began(log: LogStore, tenant_id: str, now: int) -> int:

@@ -83,6 +83,7 @@ class Followers:
             self._projector.forget()
             self._learner.forget()
             self._eraser.forget()
+            self._budgets.forget()
 
     def _lead(self, tenant_id: str) -> int:
         return max(self._projector.step(tenant_id), self._learner.step(tenant_id))

@@ -79,8 +79,8 @@ class Contribution(Struct):
         str,
         Meta(
             description="A stage's option (`variant b`, `channel push`, `hour 19:00`), alone, `x` something known of the person or "
-            "the moment (`variant b x trait:plan=pro`), or `:` what else speaks for it (preference, habit, cost, reach, shadow price, risk, "
-            "repeat). Those after the weightiest eight are added up as `everything else`"
+            "the moment (`variant b x trait:plan=pro`), or `:` what else speaks for it (preference, habit, cost, reach, "
+            "shadow price, risk, repeat). Those after the weightiest eight are added up as `everything else`"
         ),
     ]
     value: Annotated[Any, Meta(description="Of the feature; of `everything else`, how many it adds up")]
@@ -382,6 +382,20 @@ class Latency(Struct):
     p99: float | None
 
 
+class BudgetStanding(Struct):
+    """A budget in its running period."""
+
+    channel: str
+    limit: int
+    period: str
+    since: Annotated[Time, Meta(description="Start of the running period, in the tenant's zone")]
+    until: Time
+    sent: Annotated[int, Meta(description="Sends decided since then")]
+    price: Annotated[
+        float, Meta(description="Shadow price of a send, in rewards: what it would bring elsewhere; 0 while there is plenty")
+    ]
+
+
 class Overview(Struct, rename={"from_": "from"}):
     from_: Time
     to: Time
@@ -488,27 +502,12 @@ class Health(Struct):
     queues: dict[str, int]
 
 
-class BudgetStanding(Struct):
-    """A budget in its running period."""
-
-    channel: str
-    limit: int
-    period: str
-    since: Annotated[Time, Meta(description="Start of the running period, in the tenant's zone")]
-    until: Time
-    sent: Annotated[int, Meta(description="Sends decided since then")]
-    price: Annotated[
-        float, Meta(description="Shadow price of a send, in rewards: what it would bring elsewhere; 0 while there is plenty")
-    ]
-
-
 class Stats(Struct):
     tenant_id: str
     log_head: int
     models: int
     queues: dict[str, int]
     cache_hit_ratio: float | None
-    budgets: list[BudgetStanding]
 
 
 class Token(Struct):

@@ -12,10 +12,15 @@ from personalization.deciding.record import PricedInputs, decode_record
 from personalization.errors import NotFound
 from personalization.messages import EngagementEvent, PersonalizationRequest
 from personalization.models.prices import MICRO, MOST, NO_PRICES, PRICES
+from personalization.operations import budgets
+from personalization.operations.budgets import Tallies, sampled
 from personalization.operations.rebuilding import rebuild
 from personalization.service import PersonalizationService
 from personalization.settings import DEVELOPMENT, Settings
+from personalization.storage.base import Storage
 from personalization.vocabulary import EventType
+from tests.conftest import NOW
+from tests.contracts.conftest import append, decision, suppressed
 from tests.following import follow
 
 MORNING = instant("2026-11-23T06:00:00Z")
@@ -79,6 +84,37 @@ def test_a_budget_is_given_to_those_whom_it_serves_best(house: House, service: P
     assert {one["policy"]["prices"] for one in found} == {str(house.book.pricing("acme").snapshot_id)}
 
 
+def test_the_sample_is_from_all_over_the_time_it_is_asked_of(
+    house: House, service: PersonalizationService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = house.storage.log
+    assert len(sampled(log, "acme", 0)) == 3 * PEOPLE
+    assert {record.inputs.now for record in sampled(log, "acme", MORNING + HOUR)} == {MORNING + HOUR, MORNING + 2 * HOUR}
+    assert sampled(log, "acme", MORNING + DAY) == sampled(log, "twin", 0) == []
+    monkeypatch.setattr(budgets, "_ROWS", 160)
+    monkeypatch.setattr(budgets, "_DECISIONS", 30)
+    few = sampled(log, "acme", 0)
+    assert 15 <= len(few) <= 30
+    assert {record.inputs.now for record in few} == {MORNING, MORNING + HOUR, MORNING + 2 * HOUR}
+
+
+def test_hours_that_are_over_are_counted_once_some_at_a_look(store: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [decision(decided_at=NOW + n * 7 * MINUTE, channel=("sms", "email")[n % 3 == 0]) for n in range(60)]
+    append(store, *rows, suppressed(decided_at=NOW))
+    monkeypatch.setattr(budgets, "_HOURS", 4)
+    tallies, now = Tallies(store.log, "acme"), NOW + 6 * HOUR
+    assert [tallies.reach(NOW - HOUR, now) for _ in range(2)] == [False, True]
+    for since, until in (
+        (NOW, now),
+        (NOW - 17 * MINUTE, now),
+        (NOW + HOUR, NOW + 2 * HOUR),
+        (NOW + 10 * MINUTE, NOW + 20 * MINUTE),
+    ):
+        assert tallies.of(since, until) == store.log.tally("acme", since, until)
+    store.log.discard("acme", rows[0].decision_id, now)
+    assert tallies.of(NOW, now).total() == sum(store.log.tally("acme", NOW, now).values()) + 1
+
+
 def test_a_decision_names_its_prices_says_what_they_did_and_replays(
     house: House, service: PersonalizationService, clock: ManualClock
 ) -> None:
@@ -133,7 +169,7 @@ def test_prices_follow_what_is_left_and_are_solved_again_within_the_hour(
     clock.advance(MINUTE)
     follow(house)
     assert house.book.pricing("acme").channels["sms"].micros == MOST
-    assert house.stats("acme")["budgets"] == [
+    assert service.overview(None, None, None)["budgets"] == [
         {
             **SMS,
             "since": "2026-11-24T00:00:00Z",
@@ -168,4 +204,4 @@ def test_without_a_budget_and_at_other_levels_nobody_has_a_price(house: House, s
     assert any("quantum" in sentence for sentence in found[0]["recommendations"])
     service.patch_config({"service_level": "quantum", "budgets": None})
     assert {one["optimal_channels"][0] for one in decided(service, "free", 6)} == {"sms"}
-    assert house.stats("acme")["budgets"] == []
+    assert service.overview(None, None, None)["budgets"] == []
