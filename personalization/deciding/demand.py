@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from personalization.deciding.paths import SEND, PolicyOf, bits, channel_ask, channel_logits, paths
+from personalization.deciding.paths import SEND, Path, PolicyOf, bits, channel_ask, channel_logits, paths
 from personalization.deciding.pricing import gain
-from personalization.deciding.record import Record
+from personalization.deciding.record import Inputs, Record
+from personalization.learning.policy import Policy
 from personalization.vocabulary import ServiceLevel
 
 
@@ -24,14 +25,13 @@ def worths(records: Sequence[Record], policy_of: PolicyOf) -> list[Mapping[str, 
     records : steerable ones     policy_of : those of today
     """
     inputs = [replace(record.inputs, snapshot_id=0) for record in records]
-    found: list[Mapping[str, float]] = []
-    for one, path in zip(inputs, paths(inputs, policy_of), strict=True):
-        assert path is not None
-        assert path.policy is not None
-        options = bits(one.candidates[path.variant.greedy].channels)
-        channels = [one.channels[i] for i in options]
-        choice = path.policy.channels([channel_ask(one, channels, path.policy, path.logit)], one.method)[0]
-        logits = channel_logits(one, options, choice, path.logit, path.policy)
-        worth = [gain(one, path.policy, logit)[0] for logit in logits]
-        found.append({channel.name: value for channel, value in zip(channels, worth, strict=True)})
-    return found
+    found = zip(inputs, paths(inputs, policy_of), strict=True)
+    return [_worth(one, path, path.policy) for one, path in found if path is not None and path.policy is not None]
+
+
+def _worth(one: Inputs, path: Path, policy: Policy) -> dict[str, float]:
+    options = bits(one.candidates[path.variant.greedy].channels)
+    channels = [one.channels[i] for i in options]
+    choice = policy.channels([channel_ask(one, channels, policy, path.logit)], one.method)[0]
+    logits = channel_logits(one, options, choice, path.logit, policy)
+    return {channel.name: gain(one, policy, logit)[0] for channel, logit in zip(channels, logits, strict=True)}

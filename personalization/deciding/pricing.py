@@ -18,6 +18,8 @@ from personalization.vocabulary import Suppression
 
 #: Under this part of the best channel's reward, what a price leaves is counted along the tangent there.
 _FEW = 0.1
+#: So much, in logits, is as good as never.
+_NEVER = 40.0
 #: Probabilities are at least this far from none and from certain.
 _EDGE = 1e-9
 
@@ -59,7 +61,8 @@ def prices_off(one: Inputs, options: Sequence[int], logits: Sequence[float], pol
     likely = [sigmoid(base + logit) for logit in logits]
     least = min(max(likely) * _FEW, 0.5)
     left = [p - price_of(one, i) / (policy.top - policy.low) for i, p in zip(options, likely, strict=True)]
-    return tuple([round(_logit(rest, least) - _logit(p, _EDGE), 6) for rest, p in zip(left, likely, strict=True)])
+    off = [_logit(rest, least) - _logit(p, _EDGE) for rest, p in zip(left, likely, strict=True)]
+    return tuple([round(max(one, -_NEVER), 6) for one in off])
 
 
 def _logit(p: float, least: float) -> float:

@@ -8,9 +8,9 @@ import msgspec
 
 #: Prices are published like a model of this id; no policy has it.
 PRICES = "prices"
-#: Prices are whole millionths of a reward, and at most as much as rewards may be.
+#: Prices are whole millionths of a reward; what is gone costs more than any reward may be.
 MICRO = 1_000_000
-MOST = 1_000 * MICRO
+MOST = 1_000_000 * MICRO
 
 
 class Price(msgspec.Struct, array_like=True, frozen=True):
