@@ -408,6 +408,7 @@ class Overview(Struct, rename={"from_": "from"}):
     revenue: Revenue
     lift: Lift
     quality: Quality
+    budgets: Annotated[list[BudgetStanding], Meta(description="In their running periods, whatever the window")]
     cache_hit_ratio: float | None
     latency_ms: Latency
     series: list[dict[str, Any]]
