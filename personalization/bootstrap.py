@@ -31,6 +31,7 @@ from personalization.models.base import Case, Examples
 from personalization.models.families import families
 from personalization.models.registry import PolicyBook
 from personalization.models.shelf import Shelf
+from personalization.operations.budgets import Budgets
 from personalization.operations.erasing import Eraser
 from personalization.operations.examples import examples
 from personalization.operations.followers import Followers
@@ -90,7 +91,10 @@ class House:
         self.learner = Learner(self.storage, self.book, pages, self.clock, self.checkpoint_every)
         self.forget = Forgetting(self.profiles, self.engine)
         eraser = Eraser(self.storage, self.book, self.projector, self.learner, pages, self.forget, self.clock)
-        self.followers = Followers(self.storage, self.profiles, self.book, self.shelf, self.projector, self.learner, eraser)
+        budgets = Budgets(self.storage, self.book, self.clock)
+        self.followers = Followers(
+            self.storage, self.profiles, self.book, self.shelf, self.projector, self.learner, eraser, budgets
+        )
         self.trainer = Trainer(self.storage, self.shelf, self._life, self.clock, self.followers.leads)
 
     @property

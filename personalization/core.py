@@ -31,6 +31,7 @@ from personalization.deciding.replay import Replay, replay
 from personalization.deciding.strategies import Capabilities
 from personalization.errors import Conflict, KeyReused, NotFound, PersonalizationError, StorageUnavailable
 from personalization.messages import PersonalizationRequest, PersonalizationResponse
+from personalization.models.prices import NO_PRICES
 from personalization.models.registry import PolicyBook
 from personalization.orchestration import PersonalizationOrchestrator
 from personalization.profile import PersonalizationProfile
@@ -171,6 +172,7 @@ class DeepPersonalizationEngine:
         cached = {ref for ref in refs.values() if (tenant_id, ref) in self._profiles}
         profiles = self._profiles.load(tenant_id, refs.values()) if refs else {}
         salt = self._storage.tenants.secret(tenant_id, "assignment")
+        pricing = self._book.pricing(tenant_id) if config.budgets else NO_PRICES
         planned: dict[tuple[object, ...], _Planned] = {}
         cases: list[_Case | PersonalizationError] = []
         for ask in asks:
@@ -192,6 +194,7 @@ class DeepPersonalizationEngine:
                     user_ref=ref,
                     profile=profile,
                     cache_hit=ref in cached,
+                    pricing=pricing,
                 )
                 cases.append(_Case(ask, message.template, question, erased=erased))
             except PersonalizationError as error:

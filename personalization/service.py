@@ -43,14 +43,15 @@ Document = dict[str, Any]
 _STANDARD = Capabilities(variant_policy=True, forecast=True)
 _PREMIUM = Capabilities(variant_policy=True, forecast=True, send_time=True, channel_choice=True, send_choice=True)
 _ENTERPRISE = replace(_PREMIUM, channel_sync=True)
+_QUANTUM = replace(_ENTERPRISE, shadow_prices=True)
 
-#: Which engines and models take part at a service level. Quantum has nothing of its own yet.
+#: Which engines and models take part at a service level.
 SERVICE_LEVELS: Mapping[ServiceLevel, Capabilities] = {
     ServiceLevel.BASIC: Capabilities(),
     ServiceLevel.STANDARD: _STANDARD,
     ServiceLevel.PREMIUM: _PREMIUM,
     ServiceLevel.ENTERPRISE: _ENTERPRISE,
-    ServiceLevel.QUANTUM: _ENTERPRISE,
+    ServiceLevel.QUANTUM: _QUANTUM,
 }
 
 
@@ -96,7 +97,7 @@ class PersonalizationService:
         self.model_life = ModelLife(tenant_id, storage, shelf, self._configuration.current, clock, examine)
         policies = Policies(tenant_id, storage, book, self._outcomes, clock)
         self._models = Models(self.model_life, policies, shelf.families)
-        self._insights = Insights(tenant_id, storage, self._profiles, self._configuration, clock)
+        self._insights = Insights(tenant_id, storage, book, self._profiles, self._configuration, clock)
         self.aio = _Coroutines(self)
 
     # -- deciding ----------------------------------------------------------------------------------------------------

@@ -16,6 +16,9 @@ from personalization.vocabulary import (
     ServiceLevel,
 )
 
+#: From the Monday before to 1970-01-01.
+_MONDAY = 3 * DAY
+
 
 @dataclass(frozen=True, kw_only=True)
 class FrequencyCap:
@@ -41,6 +44,25 @@ class FrequencyCap:
             return False
         near = sorted([slot for slot in reserved if abs(slot - at) < self.period] + [at])
         return all(last - first >= self.period for first, last in zip(near, near[self.limit :], strict=False))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """At most about `limit` sends by `channel` a `period` of microseconds, over the whole tenant: shadow prices steer towards it,
+    nothing guarantees it. Periods follow one another from a Monday's midnight in the tenant's zone."""
+
+    channel: str
+    limit: int
+    period: int
+
+    def running(self, at: int, offset: int) -> tuple[int, int]:
+        """[start, end) of the period that `at` lies in; `offset` of local time there, see `clock.utc_offset`.
+
+        >>> Budget(channel="sms", limit=1, period=7 * DAY).running(0, 0) == (-3 * DAY, 4 * DAY)
+        True
+        """
+        start = at - (at + offset + _MONDAY) % self.period
+        return start, start + self.period
 
 
 class QuietHours(msgspec.Struct, frozen=True):
@@ -101,6 +123,7 @@ class TenantConfig:
     consent_default: ConsentDefault = ConsentDefault.GRANTED
     reward: RewardSpec = field(default_factory=RewardSpec)
     frequency_caps: tuple[FrequencyCap, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     quiet_hours: QuietHours | None = None
     channels: Mapping[str, ChannelSpec] = field(default_factory=lambda: dict(DEFAULT_CHANNELS))
     retraining: Retraining = Retraining()

@@ -90,6 +90,7 @@ class Suppression(StrEnum):
     HOLDOUT = "holdout"
     LOW_UPLIFT = "low_uplift"
     FATIGUE = "fatigue"
+    BUDGET = "budget"
     DUPLICATE = "duplicate"
     USER_DISABLED = "user_disabled"
     INELIGIBLE = "ineligible"

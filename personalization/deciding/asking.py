@@ -10,6 +10,7 @@ from personalization.deciding.planning import Plan
 from personalization.deciding.question import Question
 from personalization.deciding.strategies import Capabilities
 from personalization.messages import PersonalizationRequest
+from personalization.models.prices import NO_PRICES, Pricing
 from personalization.profile import Consent, PersonalizationProfile
 from personalization.template import ANY_LOCALE, Template, Variant
 from personalization.tenant import DEFAULT_SEND_WINDOW, TenantConfig
@@ -30,6 +31,7 @@ def question_of(
     user_ref: bytes | None,
     profile: PersonalizationProfile | None,
     cache_hit: bool,
+    pricing: Pricing = NO_PRICES,
 ) -> Question:
     """Without the user's reservations.
 
@@ -53,6 +55,7 @@ def question_of(
         bucket=_bucket(salt, user_ref) if user_ref is not None and (config.holdout or config.holdout_no_send) else 1.0,
         values=_values(profile, request.context),
         cache_hit=cache_hit,
+        pricing=pricing,
     )
 
 

@@ -18,8 +18,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from personalization.deciding.paths import CHANNEL, TIMING, Path, shifts
-from personalization.deciding.record import MILLE, Inputs
+from personalization.deciding.paths import CHANNEL, TIMING, Path, channel_logits, shifts
+from personalization.deciding.pricing import price_of, prices_off
+from personalization.deciding.record import MILLE, Inputs, PricedInputs
 from personalization.learning.encoding import (
     BIAS,
     EVIDENCE,
@@ -47,7 +48,7 @@ Options = Sequence[Mapping[ActKey, float]]
 
 class Part(msgspec.Struct, frozen=True):
     """What one thing adds. stage, option: "channel", "push"; about: "" the option itself, "feature" (its key in `feature`),
-    "preference", "habit", "cost", "reach", "risk" or "repeat"; value: the feature's, or how much of it there is."""
+    "preference", "habit", "cost", "reach", "shadow price", "risk" or "repeat"; value: the feature's, or how much of it there is."""
 
     stage: str
     option: str
@@ -109,8 +110,7 @@ def _channel(one: Inputs, path: Path, policy: Policy) -> _Stage:
     options, at = [one.channels[i] for i in path.channel.options], path.channel.options.index(path.channel.greedy)
     keys, liked = tuple([channel_key(option.name) for option in options]), tuple([option.preference for option in options])
     off = shifts(one, options, policy, path.logit)
-    scores = policy.channels([(one.features, keys, liked, off)], one.method)[0].scores
-    name = options[at].name
+    choice, name = policy.channels([(one.features, keys, liked, off)], one.method)[0], options[at].name
     acts = [{ActKey(KIND_CHANNEL, key): 1.0} for key in keys]
     parts = [*_crossed("channel", name, policy, one.features, _apart(acts, at))]
     parts.append(_evidence("channel", name, "preference", policy, PREFERENCE, liked, at))
@@ -118,7 +118,11 @@ def _channel(one: Inputs, path: Path, policy: Policy) -> _Stage:
     arrives = reach[at] - _mean(reach)
     parts.append(Part("channel", name, "reach", options[at].reach / MILLE, arrives))
     parts.append(Part("channel", name, "cost", options[at].cost / MILLE, off[at] - _mean(off) - arrives))
-    return parts, scores[at], _mean(scores)
+    if not isinstance(one, PricedInputs):
+        return parts, choice.scores[at], _mean(choice.scores)
+    less = prices_off(one, path.channel.options, channel_logits(one, path.channel.options, choice, path.logit, policy), policy)
+    parts.append(Part("channel", name, "shadow price", price_of(one, path.channel.greedy), less[at] - _mean(less)))
+    return parts, choice.scores[at] + less[at], _mean(choice.scores) + _mean(less)
 
 
 def _hour(one: Inputs, path: Path, policy: Policy) -> _Stage:

@@ -9,7 +9,7 @@ from personalization.clock import rfc3339, zone
 from personalization.deciding.explanation import explanation, triple_document
 from personalization.deciding.paths import PolicyOf, bits
 from personalization.deciding.recommending import SENTENCES
-from personalization.deciding.record import MILLE, Inputs, Outcome, Record, Triple
+from personalization.deciding.record import MILLE, Inputs, Outcome, PricedInputs, Record, Triple
 from personalization.deciding.slots import slot_time
 from personalization.vocabulary import Action, Suppression
 
@@ -65,6 +65,8 @@ def document(
         "cache_hit": record.cache_hit,
         "processing_time_ms": record.milliseconds,
     }
+    if isinstance(inputs, PricedInputs):
+        answer["policy"]["prices"] = str(inputs.pricing_id)
     if outcome.shadow is not None:
         answer["shadow"] = triple_document(record, outcome.shadow)
     if record.explain:

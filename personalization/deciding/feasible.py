@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -15,13 +16,14 @@ from personalization.deciding.planning import Candidates
 from personalization.deciding.preferences import hour_evidence, hours_of_week
 from personalization.deciding.question import Question, synced
 from personalization.deciding.recommending import wishes_of
-from personalization.deciding.record import MILLE, Candidate, ChannelOption, Constraint, Inputs
+from personalization.deciding.record import MILLE, Candidate, ChannelOption, Constraint, Inputs, PricedInputs
 from personalization.deciding.slots import Slots
 from personalization.deciding.strategies import (
     BEHAVIOR,
     CONTEXT,
     DECLARED,
     HABIT,
+    PRICES,
     REACH,
     SYNC,
     TASTE,
@@ -65,7 +67,10 @@ def prepare(question: Question) -> Prepared:
     terms = _terms(question, quality_failed, found)
     unsent = refusal == Suppression.HOLDOUT  # they teach what comes without a message
     features, read = _features(question, slots, terms) if terms.stages and (refusal is None or unsent) else ((), 0)
-    inputs = Inputs(
+    stages = terms.stages & ~SEND if question.plan.category == Category.TRANSACTIONAL else terms.stages
+    prices = _prices(question, options, found) if terms.parts & PRICES and stages & SEND and refusal is None else ()
+    kind = partial(PricedInputs, pricing_id=question.pricing.snapshot_id, prices=prices) if any(prices) else Inputs
+    inputs = kind(
         seed=question.seed,
         now=question.now,
         model_id=question.model_id,
@@ -80,7 +85,7 @@ def prepare(question: Question) -> Prepared:
         habits=hour_evidence(question.profile, slots, bool(terms.parts & HABIT)),
         exploration=terms.exploration,
         method=question.config.policy,
-        stages=terms.stages & ~SEND if question.plan.category == Category.TRANSACTIONAL else terms.stages,
+        stages=stages,
         shown=_shown(question, offered.fitting),
         load=_load(question),
         relieved_at=_relieved_at(question),
@@ -99,6 +104,14 @@ def prepare(question: Question) -> Prepared:
         constraints=tuple(found),
         quality_failed=quality_failed,
     )
+
+
+def _prices(question: Question, options: Sequence[ChannelOption], found: list[Constraint]) -> tuple[int, ...]:
+    """Of a send by each channel, in millionths of a reward."""
+    supposed = [question.supposes("budget", option.name) for option in options]
+    prices = [0 if free else question.pricing.of(o.name, question.now) for o, free in zip(options, supposed, strict=True)]
+    found += [Constraint("budget", option.name, False) for option, price in zip(options, prices, strict=True) if price]
+    return tuple(prices)
 
 
 def _load(question: Question) -> int:

@@ -11,7 +11,8 @@ from functools import lru_cache
 import msgspec
 
 from personalization.deciding.guarding import Actions, admitted, offered
-from personalization.deciding.record import MILLE, ChannelOption, Inputs, Triple
+from personalization.deciding.pricing import doubt, gain, price_of, prices_off
+from personalization.deciding.record import MILLE, ChannelOption, Inputs, PricedInputs, Triple
 from personalization.learning.choosing import Choice
 from personalization.learning.encoding import channel_key, signed
 from personalization.learning.guardrails import Guardrails
@@ -71,13 +72,13 @@ class Path(msgspec.Struct, frozen=True):
 def paths(inputs: Sequence[Inputs], policy_of: PolicyOf) -> list[Path | None]:
     """One each, in order; None where nothing is feasible."""
     found: list[Path | None] = [None] * len(inputs)
-    groups: dict[tuple[str, int, int, str, Guardrails, bytes, Actions], list[int]] = defaultdict(list)
+    groups: dict[tuple[str, int, int, str, Guardrails, bytes, type[Inputs], Actions], list[int]] = defaultdict(list)
     for i, one in enumerate(inputs):
         if not one.candidates or not one.channels:
             continue
         if one.stages:
             actions = tuple([c.actions for c in one.candidates])
-            groups[one.model_id, one.snapshot_id, one.stages, one.method, one.guardrails, one.shown, actions].append(i)
+            groups[one.model_id, one.snapshot_id, one.stages, one.method, one.guardrails, one.shown, type(one), actions].append(i)
         else:
             found[i] = _path(one, None, (_only(one.baseline), 0.0), *_unlearned(one, one.baseline))
     for (model_id, snapshot_id, *_, actions), members in groups.items():
@@ -99,7 +100,8 @@ def _alike(inputs: Sequence[Inputs], policy: Policy, actions: Actions) -> Iterab
 
 
 def _path(one: Inputs, policy: Policy | None, variant: _Scored, channel: _Scored, timing: _Scored) -> Path:
-    send, held = _whether(one, policy, variant[1] + channel[1] + timing[1])
+    action = Triple(variant[0].greedy, channel[0].greedy, timing[0].greedy)
+    send, held = _whether(one, policy, variant[1] + channel[1] + timing[1], action)
     kept = send.kept if send.greedy == SENT else 1.0
     limits = _bounded(one.exploration, *[round(k, 6) for k in (kept, variant[0].kept, channel[0].kept, timing[0].kept)])
     return Path(policy, send, held, variant[0], channel[0], timing[0], variant[1], limits)
@@ -123,22 +125,22 @@ def _unlearned(one: Inputs, variant: int) -> tuple[_Scored, _Scored]:
     return (channel, 0.0), (_usual(one, channel.greedy), 0.0)
 
 
-def _whether(one: Inputs, policy: Policy | None, logit: float) -> tuple[Preference, Suppression]:
-    """Whether one more message is worth what it may cost, and what comes without it; and why not, where not.
+def _whether(one: Inputs, policy: Policy | None, logit: float, action: Triple) -> tuple[Preference, Suppression]:
+    """Whether one more message is worth what it may cost, what comes without it and what it takes from others; and why not,
+    where not.
 
-    logit : what the best variant, channel and hour add
+    logit : what the best variant, channel and hour add     action : those
 
-    It is always sent where nobody was ever lost by a message, and too few went without one to know. How sure the reward of a
-    message is does not count: far more people get one than none, so nearly all doubt is about those.
+    It is always sent where nobody was ever lost by a message, too few went without one to know, and no budget binds.
     """
-    burdened = policy is not None and policy.burden.known and policy.split
-    if policy is None or one.forced or not one.stages & SEND or not (burdened or policy.unsent):
+    price = price_of(one, action.channel)
+    if policy is None or one.forced or not one.stages & SEND or not (policy.burdened or policy.unsent or price):
         return _only(SENT), Suppression.FATIGUE
-    logit += policy.base(one.features)
-    worth, deviation = policy.marginal(logit, one.load) if burdened else (policy.value(logit + policy.tired(one.load)), 0.0)
-    without, doubt = policy.unsent.expected(one.features) if policy.unsent else (0.0, 0.0)
-    reason = Suppression.LOW_UPLIFT if policy.unsent and worth >= 0.0 else Suppression.FATIGUE
-    return _weighed(worth - without, math.hypot(deviation, doubt)), reason
+    worth, deviation, reason = gain(one, policy, logit)
+    if not price:
+        return _weighed(worth, deviation), reason
+    deviation = math.hypot(deviation, doubt(one, policy, action, logit))
+    return _weighed(worth - price, deviation), Suppression.BUDGET if worth >= 0.0 else reason
 
 
 def _weighed(worth: float, deviation: float) -> Preference:
@@ -159,13 +161,17 @@ def among_channels(inputs: Sequence[Inputs], variants: Sequence[tuple[int, float
         return [(_preferred(one, variant), 0.0) for one, (variant, _) in zip(inputs, variants, strict=True)]
     fitting = [bits(one.candidates[variant].channels) for one, (variant, _) in zip(inputs, variants, strict=True)]
     asks = [
-        _channel_ask(one, [one.channels[i] for i in options], policy, logit)
+        channel_ask(one, [one.channels[i] for i in options], policy, logit)
         for one, options, (_, logit) in zip(inputs, fitting, variants, strict=True)
     ]
-    return [_among(*found) for found in zip(fitting, policy.channels(asks, inputs[0].method), strict=True)]
+    choices = policy.channels(asks, inputs[0].method)
+    if isinstance(inputs[0], PricedInputs):
+        logits = [logit for _, logit in variants]
+        return _among_priced(inputs, fitting, asks, choices, logits, policy)
+    return [_among(*found) for found in zip(fitting, choices, strict=True)]
 
 
-def _channel_ask(one: Inputs, channels: Sequence[ChannelOption], policy: Policy, logit: float) -> ChannelAsk:
+def channel_ask(one: Inputs, channels: Sequence[ChannelOption], policy: Policy, logit: float) -> ChannelAsk:
     keys, known = tuple([channel_key(c.name) for c in channels]), tuple([c.preference for c in channels])
     return one.features, keys, known, shifts(one, channels, policy, logit)
 
@@ -177,6 +183,32 @@ def shifts(one: Inputs, channels: Sequence[ChannelOption], policy: Policy | None
     if policy is None or terms.count(terms[0]) == len(terms):
         return (0.0,) * len(terms)
     return _shifted(tuple(terms), round(policy.base(one.features) + logit, 1), policy.top - policy.low)
+
+
+def _among_priced(
+    inputs: Sequence[Inputs],
+    fitting: Sequence[tuple[int, ...]],
+    asks: Sequence[ChannelAsk],
+    choices: Sequence[Choice],
+    logits: Sequence[float],
+    policy: Policy,
+) -> list[_Scored]:
+    """Chosen at the prices; the score is that without them."""
+    priced = []
+    for one, options, ask, choice, logit in zip(inputs, fitting, asks, choices, logits, strict=True):
+        off = prices_off(one, options, channel_logits(one, options, choice, logit, policy), policy)
+        priced.append((*ask[:3], tuple([shift + less for shift, less in zip(ask[3], off, strict=True)])))
+    found = policy.channels(priced, inputs[0].method)
+    return [
+        (_among(options, choice)[0], before.scores[choice.greedy])
+        for options, choice, before in zip(fitting, found, choices, strict=True)
+    ]
+
+
+def channel_logits(one: Inputs, options: Sequence[int], choice: Choice, logit: float, policy: Policy) -> list[float]:
+    """Of a send by each channel at its best hour, to be added to the context's. choice : without prices"""
+    hours = among_slots([one] * len(options), options, policy)
+    return [logit + score + hour for score, (_, hour) in zip(choice.scores, hours, strict=True)]
 
 
 @lru_cache(maxsize=4096)

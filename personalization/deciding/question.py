@@ -13,6 +13,7 @@ from personalization.deciding.strategies import SYNC, Capabilities, switched
 from personalization.engines import channels
 from personalization.engines.channels import Sync
 from personalization.messages import PersonalizationRequest
+from personalization.models.prices import NO_PRICES, Pricing
 from personalization.profile import PersonalizationProfile
 from personalization.storage.base import Reservation
 from personalization.tenant import FrequencyCap, TenantConfig
@@ -24,6 +25,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     bucket   : the user's stable place in [0, 1) for holdouts, 1 for nobody
     reserved : the user's cap reservations around the send window
+    pricing  : shadow prices, where the tenant has budgets
     values   : what the template may use: {"user": {…}, context keys…}
     relaxed  : (name, subject) of constraints that are supposed not to hold, to see what would be decided then
     """
@@ -44,6 +46,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     reserved: Sequence[Reservation] = ()
     values: Mapping[str, Any] = msgspec.field(default_factory=dict)
     cache_hit: bool = False
+    pricing: Pricing = NO_PRICES
     relaxed: frozenset[tuple[str, str]] = frozenset()
 
     def supposes(self, name: str, subject: str = "*") -> bool:

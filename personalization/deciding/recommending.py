@@ -17,6 +17,7 @@ MOST = 5
 #: From this share on, people who get nothing tell whether sending helps.
 _TELLS_UPLIFT = 0.02
 
+_PRICED = "service level quantum"
 _LEARNS = "service level standard or higher"
 _PERSONAL = "service level premium or higher"
 _SYNCED = "service level enterprise or higher"
@@ -35,6 +36,7 @@ SENTENCES: Mapping[str, str] = {
     "sync_needs_message": "cross_channel_sync needs a message_id and a user_id, so that one message can be told from another.",
     "anonymous": "Pass a user_id, so that preferences, consent and frequency caps can be kept.",
     "unknown_user": "Create a profile for this user, so that language, zone and behaviour count.",
+    "budgets_need_prices": f"Budgets take {_PRICED}: at this one nothing steers towards them.",
     "no_engagement": "Send engagement events that cite the decision_id: none has come in for this message, so nothing is learned.",
     "no_exploration": "Set exploration above 0: without it nothing is tried, so nothing new can be learned.",
     "one_variant": "Add a second variant, so that there is something to learn.",
@@ -64,6 +66,7 @@ _QUALITY_BELOW, _UNKNOWN, _ANONYMOUS, _ONE_VARIANT = map(wish, ("quality_below",
 _NO_ZONE, _NO_LANGUAGE, _NO_TRAITS = map(wish, ("no_timezone", "no_language", "no_traits"))
 _NO_EXPLORATION, _NO_HOLDOUT, _NO_SEND_HOLDOUT = map(wish, ("no_exploration", "no_holdout", "no_send_holdout"))
 _NO_DECLARED, _CHOOSES, _NEEDS_MESSAGE = map(wish, ("no_declared_features", "neural_content_chooses", "sync_needs_message"))
+_NEED_PRICES = wish("budgets_need_prices")
 NO_ENGAGEMENT, GUARDRAILS_CROSSED = wish("no_engagement"), wish("guardrails_crossed")
 
 
@@ -77,6 +80,7 @@ def wishes_of(
 ) -> int:
     """What would make this decision better, as a mask."""
     wishes = _QUALITY_BELOW * quality_failed | _of_the_tenant(config, capabilities, plan.category)
+    wishes |= _NEED_PRICES * (bool(config.budgets) and not capabilities.shadow_prices)
     if request.strategies:
         named = request.message_id is not None and request.user_id is not None
         wishes |= _of_strategies(capabilities, request.strategies, named)

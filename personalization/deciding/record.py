@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from personalization.learning.encoding import Feature
+from personalization.vocabulary import ServiceLevel
 
 #: Qualities, costs and reachabilities are recorded in thousandths.
 MILLE = 1000
@@ -97,6 +99,16 @@ class Inputs(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     refusal: str | None = None
     retry_at: int | None = None
     guardrails: tuple[tuple[str, float], ...] = ()
+
+
+class PricedInputs(Inputs, array_like=True, frozen=True, kw_only=True):
+    """Where budgets bind, of a decision that chooses whether to send and by which channel.
+
+    pricing_id : the snapshot its prices were read from     prices : of a send by each channel, in millionths of a reward
+    """
+
+    pricing_id: int = 0
+    prices: tuple[int, ...] = ()
 
 
 class Triple(msgspec.Struct, array_like=True, frozen=True):
@@ -199,8 +211,18 @@ class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
 
 FORMAT = 2
 
+
+class _Priced(msgspec.Struct, array_like=True, frozen=True):
+    """A record as far as its inputs."""
+
+    format: int
+    code: str
+    inputs: PricedInputs
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Record)
+_priced_decoder = msgspec.msgpack.Decoder(_Priced)
 
 
 def encode_record(record: Record) -> bytes:
@@ -209,4 +231,8 @@ def encode_record(record: Record) -> bytes:
 
 def decode_record(data: bytes) -> Record:
     """Raises msgspec.ValidationError on bytes that are no record."""
-    return _decoder.decode(data)
+    record = _decoder.decode(data)
+    if record.level != ServiceLevel.QUANTUM:
+        return record
+    inputs = _priced_decoder.decode(data).inputs
+    return replace(record, inputs=inputs) if inputs.prices else record

@@ -23,6 +23,8 @@ CONTEXT, BEHAVIOR, SYNC = 16, 32, 64
 HABIT, TASTE, REACH = 128, 256, 512
 #: Declared features of variants; the forecast of engagement.
 DECLARED, FORECAST = 1024, 2048
+#: Shadow prices of channels whose budget binds.
+PRICES = 4096
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +36,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     channel_choice: bool = False
     send_choice: bool = False
     channel_sync: bool = False
+    shadow_prices: bool = False
 
 
 class Kit(msgspec.Struct, frozen=True):
@@ -49,7 +52,7 @@ STRATEGIES: Mapping[Strategy, Kit] = {
     Strategy.BEHAVIORAL_ADAPTIVE: Kit(CHANNEL | TIMING | BEHAVIOR | HABIT | TASTE | REACH, BEHAVIOR | HABIT | TASTE | REACH),
     Strategy.EMOTIONAL_RESONANCE: Kit(0, 0),
     Strategy.CONTEXTUAL_INTELLIGENCE: Kit(VARIANT | CONTEXT, CONTEXT),
-    Strategy.PREDICTIVE_OPTIMIZATION: Kit(STAGES | FORECAST, STAGES),
+    Strategy.PREDICTIVE_OPTIMIZATION: Kit(STAGES | FORECAST | PRICES, STAGES),
     Strategy.CROSS_CHANNEL_SYNC: Kit(SYNC, SYNC),
 }
 
@@ -61,6 +64,7 @@ GRANTS: Mapping[str, int] = {
     "channel_choice": CHANNEL | BEHAVIOR | TASTE | REACH,
     "send_choice": SEND | BEHAVIOR,
     "channel_sync": SYNC,
+    "shadow_prices": PRICES,
 }
 
 

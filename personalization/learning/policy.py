@@ -200,6 +200,13 @@ class Policy:
         """The reward that is expected where the model's logit is this."""
         return self.low + (self.top - self.low) * sigmoid(logit)
 
+    def doubt(self, context: tuple[Feature, ...], action: tuple[int, ...], channel: int, hour: int) -> float:
+        """Deviation of the logit of an action, evidence about the person left out."""
+        acts = (SHARED_ACT, *[ActKey(KIND_VARIANT, key) for key in action], ActKey(KIND_CHANNEL, channel), *HOUR_ACTS)
+        apart = np.subtract(hour_values(hour), self._first_hour or 0.0)
+        values = np.concatenate([np.ones(len(action) + 2), np.rint(apart * STEPS) / STEPS])
+        return float(np.std(np.matmul(values, self._beliefs.about([context], acts)[1][0].astype(np.float64))))
+
     def base(self, context: tuple[Feature, ...]) -> float:
         """The logit of a context to which the scores of its variant, channel and hour are added."""
         found = self._bases.get(context)
@@ -233,6 +240,11 @@ class Policy:
         """What a load adds to the logit."""
         return sum(self._beliefs.weight(BIAS, act) * value for act, value in zip(LOADED, load_values(load), strict=True))
 
+    @property
+    def burdened(self) -> bool:
+        """Whether it is known what messages cost."""
+        return self.burden.known and self.split
+
     def marginal(self, logit: float, load: int) -> tuple[float, float]:
         """What one more message is worth in a week that had `load` of them, and its deviation. logit : of the best at load 0.
 
@@ -255,7 +267,7 @@ class Policy:
 
     def _losses(self, actions: tuple[tuple[int, ...], ...]) -> Array:
         """(k,) what each variant loses beyond the usual."""
-        if not self.burden.known or not self.split:
+        if not self.burdened:
             return np.zeros(len(actions))
         return self.burden.size * self.burden.usual * np.array([self.burden.risks.get(a[0], 1.0) - 1.0 for a in actions])
 

@@ -1,14 +1,19 @@
-"""The policies this process decides with: the newest snapshot of each model, and past ones by number."""
+"""The policies and prices this process decides with: the newest snapshot of each model, and past policies by number."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from threading import Lock
+from typing import TypeVar
 
 from personalization import telemetry
 from personalization.errors import NotFound
 from personalization.learning.policy import Policy, decode_policy, fresh_policy
+from personalization.models.prices import NO_PRICES, PRICES, Pricing, decode_pricing
 from personalization.storage.base import Snapshot, SnapshotStore
+
+K = TypeVar("K")
+V = TypeVar("V", Policy, Pricing)
 
 #: Past policies, some megabytes each.
 _KEPT = 64
@@ -26,6 +31,7 @@ class PolicyBook:
         self._snapshots = snapshots
         self._newest: dict[tuple[str, str], Policy] = {}
         self._past: OrderedDict[tuple[str, int], Policy] = OrderedDict()
+        self._pricings: dict[str, Pricing] = {}
         self._seen = 0
         self._lock = Lock()
 
@@ -46,16 +52,26 @@ class PolicyBook:
         """The newest policies of a tenant, by model id."""
         return [policy for key, policy in sorted(self._newest.items()) if key[0] == tenant_id]
 
+    def pricing(self, tenant_id: str) -> Pricing:
+        """The newest known shadow prices."""
+        return self._pricings.get(tenant_id, NO_PRICES)
+
     def put(self, snapshot: Snapshot) -> None:
         """Decide with this snapshot from now on, unless a newer one is known."""
-        policy = decode_policy(snapshot.body, snapshot.snapshot_id, snapshot.model_id)
-        with self._lock:
-            key = (snapshot.tenant_id, snapshot.model_id)
-            known = self._newest.get(key)
-            if known is None or known.snapshot_id < snapshot.snapshot_id:
-                self._newest[key] = policy
-            self._seen = max(self._seen, snapshot.snapshot_id)
+        if snapshot.model_id == PRICES:
+            pricing = decode_pricing(snapshot.body, snapshot.snapshot_id)
+            self._keep(self._pricings, snapshot.tenant_id, pricing)
+        else:
+            policy = decode_policy(snapshot.body, snapshot.snapshot_id, snapshot.model_id)
+            self._keep(self._newest, (snapshot.tenant_id, snapshot.model_id), policy)
         _loaded.inc()
+
+    def _keep(self, newest: dict[K, V], key: K, found: V) -> None:
+        with self._lock:
+            known = newest.get(key)
+            if known is None or known.snapshot_id < found.snapshot_id:
+                newest[key] = found
+            self._seen = max(self._seen, found.snapshot_id)
 
     def refresh(self) -> None:
         """Load what other processes published."""

@@ -13,7 +13,7 @@ from personalization.operations.merging import merged
 from personalization.operations.profiles import quiet_document, quiet_hours
 from personalization.operations.rewarding import reward_document, reward_of
 from personalization.storage.base import Storage
-from personalization.tenant import ChannelSpec, FrequencyCap, Retraining, TenantConfig
+from personalization.tenant import Budget, ChannelSpec, FrequencyCap, Retraining, TenantConfig
 from personalization.vocabulary import ConsentDefault, LearningMode, PolicyMethod, ServiceLevel
 
 _TRIES = 10
@@ -56,6 +56,7 @@ def config_document(config: TenantConfig) -> dict[str, Any]:
         "consent_default": config.consent_default,
         "reward": reward_document(config.reward),
         "frequency_caps": [{**asdict(cap), "period": duration(cap.period)} for cap in config.frequency_caps],
+        "budgets": [{**asdict(budget), "period": duration(budget.period)} for budget in config.budgets],
         "quiet_hours": None if config.quiet_hours is None else quiet_document(config.quiet_hours),
         "channels": {name: asdict(spec) for name, spec in config.channels.items()},
         "retraining": {**asdict(config.retraining), "every": duration(config.retraining.every)},
@@ -79,6 +80,7 @@ def config_of(document: Mapping[str, Any], version: int = 0) -> TenantConfig:
         frequency_caps=tuple(
             FrequencyCap(**{**cap, "period": length_of(cap["period"])}) for cap in document.get("frequency_caps", ())
         ),
+        budgets=tuple(Budget(**{**budget, "period": length_of(budget["period"])}) for budget in document.get("budgets", ())),
         quiet_hours=quiet_hours("quiet_hours", document.get("quiet_hours")),
         retraining=_retraining(document.get("retraining") or {}),
     )

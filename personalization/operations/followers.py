@@ -10,6 +10,7 @@ from personalization.cache import CachedProfiles
 from personalization.errors import PersonalizationError
 from personalization.models.registry import PolicyBook
 from personalization.models.shelf import Shelf
+from personalization.operations.budgets import Budgets
 from personalization.operations.erasing import Eraser
 from personalization.operations.learner import Learner
 from personalization.operations.projector import PAGE, PROJECTOR, Projector
@@ -24,7 +25,7 @@ PAUSE = 0.2
 
 
 class Followers:
-    """The thread that follows the log: as leader it projects and learns, else it takes over what the leader did.
+    """The thread that follows the log: as leader it projects, learns and prices, else it takes over what the leader did.
 
     It looks every PAUSE seconds, so that many rows share a look, and at once again after a full page.
     """
@@ -38,9 +39,10 @@ class Followers:
         projector: Projector,
         learner: Learner,
         eraser: Eraser,
+        budgets: Budgets,
     ) -> None:
         self._storage, self._profiles, self._book, self._shelf = storage, profiles, book, shelf
-        self._projector, self._learner, self._eraser = projector, learner, eraser
+        self._projector, self._learner, self._eraser, self._budgets = projector, learner, eraser, budgets
         self._seen: dict[str, int] = {}
         self._stop = Event()
         self._failures = telemetry.FOLLOWER_FAILURES.labels("followers")
@@ -72,8 +74,11 @@ class Followers:
         self._shelf.refresh()
         if self._storage.election.hold():
             self._leading = True
-            rows = max(map(self._lead, self._storage.log.heads()), default=0)
-            return max(rows, self._eraser.step())
+            tenants = self._storage.log.heads()
+            rows = max(max(map(self._lead, tenants), default=0), self._eraser.step())
+            for tenant_id in tenants:
+                self._budgets.step(tenant_id)
+            return rows
         self._follow()
         self._book.refresh()
         return max(map(self._watch, self._storage.log.heads()), default=0)
@@ -85,6 +90,7 @@ class Followers:
             self._projector.forget()
             self._learner.forget()
             self._eraser.forget()
+            self._budgets.forget()
 
     def _lead(self, tenant_id: str) -> int:
         return max(self._projector.step(tenant_id), self._learner.step(tenant_id))

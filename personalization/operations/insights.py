@@ -13,6 +13,8 @@ from personalization.engines.analyses.timing import best_hours
 from personalization.engines.behavior import ANALYSES
 from personalization.errors import Invalid
 from personalization.messages import LogEntry
+from personalization.models.registry import PolicyBook
+from personalization.operations.budgets import standings
 from personalization.operations.configuration import Configuration
 from personalization.operations.paging import number_of, page
 from personalization.operations.profiles import Profiles, behavioral_patterns
@@ -30,8 +32,10 @@ _KINDS = {LogType.PROFILE_UPDATED: "profile", LogType.CONSENT_CHANGED: "consent"
 class Insights:
     """One tenant's insights."""
 
-    def __init__(self, tenant_id: str, storage: Storage, profiles: Profiles, configuration: Configuration, clock: Clock) -> None:
-        self._tenant_id, self._storage, self._profiles = tenant_id, storage, profiles
+    def __init__(
+        self, tenant_id: str, storage: Storage, book: PolicyBook, profiles: Profiles, configuration: Configuration, clock: Clock
+    ) -> None:
+        self._tenant_id, self._storage, self._book, self._profiles = tenant_id, storage, book, profiles
         self._configuration, self._clock = configuration, clock
 
     def user(self, user_id: str, include_predictions: bool) -> Document:
@@ -59,7 +63,7 @@ class Insights:
         return page([_entry(row) for row in found], found, limit, lambda row: row.seq)
 
     def overview(self, since: int | None, until: int | None, timezone: str | None) -> Document:
-        """Of the last 30 days unless told otherwise; `series` by local day."""
+        """Of the last 30 days unless told otherwise; `series` by local day. Budgets are those of the running periods."""
         config, now = self._configuration.current(), self._clock.now()
         until = now + 1 if until is None else until
         since = until - 30 * DAY if since is None else since
@@ -90,6 +94,7 @@ class Insights:
                 "mean": found.quality_mean,
                 "below_threshold": sum(quality < config.min_quality_score for quality in found.qualities),
             },
+            "budgets": standings(self._storage.log, self._book, self._tenant_id, config, now),
             "cache_hit_ratio": telemetry.cache_hit_ratio(),
             "latency_ms": _latency(),
             "series": [dict(row) for row in found.series],

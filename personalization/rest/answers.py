@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from personalization.learning.segments import Segment, Stage
 from personalization.models.rhythm import Anomaly
-from personalization.rest.schemas import CapBody, ConsentBody, Duration, Probability, QuietHoursBody, RewardPatch
+from personalization.rest.schemas import BudgetBody, CapBody, ConsentBody, Duration, Probability, QuietHoursBody, RewardPatch
 from personalization.vocabulary import (
     Action,
     Aggregation,
@@ -73,6 +73,7 @@ class Policy(Struct):
     version: str
     mode: Mode
     profile: Annotated[str, Meta(description="known or unknown")]
+    prices: Annotated[str, Meta(description="Version of the shadow prices, where budgets bind")] | None = None
 
 
 class Contribution(Struct):
@@ -80,8 +81,8 @@ class Contribution(Struct):
         str,
         Meta(
             description="A stage's option (`variant b`, `channel push`, `hour 19:00`), alone, `x` something known of the person or "
-            "the moment (`variant b x trait:plan=pro`), or `:` what else speaks for it (preference, habit, cost, reach, risk, "
-            "repeat). Those after the weightiest eight are added up as `everything else`"
+            "the moment (`variant b x trait:plan=pro`), or `:` what else speaks for it (preference, habit, cost, reach, "
+            "shadow price, risk, repeat). Those after the weightiest eight are added up as `everything else`"
         ),
     ]
     value: Annotated[Any, Meta(description="Of the feature; of `everything else`, how many it adds up")]
@@ -404,6 +405,20 @@ class Latency(Struct):
     p99: float | None
 
 
+class BudgetStanding(Struct):
+    """A budget in its running period."""
+
+    channel: str
+    limit: int
+    period: str
+    since: Annotated[Time, Meta(description="Start of the running period, in the tenant's zone")]
+    until: Time
+    sent: Annotated[int, Meta(description="Sends decided since then")]
+    price: Annotated[
+        float, Meta(description="Shadow price of a send, in rewards: what it would bring elsewhere; 0 while there is plenty")
+    ]
+
+
 class Overview(Struct, rename={"from_": "from"}):
     from_: Time
     to: Time
@@ -416,6 +431,7 @@ class Overview(Struct, rename={"from_": "from"}):
     revenue: Revenue
     lift: Lift
     quality: Quality
+    budgets: Annotated[list[BudgetStanding], Meta(description="In their running periods, whatever the window")]
     cache_hit_ratio: float | None
     latency_ms: Latency
     series: list[dict[str, Any]]
@@ -712,6 +728,7 @@ class ConfigDocument(Struct):
     consent_default: ConsentDefault
     reward: RewardDocument
     frequency_caps: list[CapBody]
+    budgets: list[BudgetBody]
     quiet_hours: QuietHoursBody | None
     channels: dict[str, ChannelDocument]
     retraining: RetrainingDocument

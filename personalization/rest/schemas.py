@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 import msgspec
 from msgspec import Meta, Struct, field
 
-from personalization.clock import DAY, from_datetime, length_of, zone
+from personalization.clock import DAY, HOUR, from_datetime, length_of, zone
 from personalization.errors import Invalid
 from personalization.reward import HARMS
 from personalization.sent import REMEMBERED
@@ -37,6 +37,7 @@ T = TypeVar("T", bound=Struct)
 #: Separates a rule's field from its sentence inside the ValueError that msgspec wraps.
 _RULE = "\0"
 _LONGEST_DURATION = 366 * DAY
+_LONGEST_BUDGET = 31 * DAY
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2500, 1, 1, tzinfo=UTC)
 
 _FORMS: dict[str, str] = {}
@@ -502,6 +503,19 @@ class CapBody(Body):
         _expect_duration("period", self.period)
 
 
+class BudgetBody(Body):
+    """Sends by one channel a period, of the whole tenant: what shadow prices steer towards at service level quantum."""
+
+    channel: Channel
+    limit: Annotated[int, Meta(ge=0, le=1_000_000_000, description="Sends, counted when they are decided")]
+    period: Annotated[Duration, Meta(description="ISO 8601, an hour to 31 days; from a Monday's midnight on, in the tenant's zone")]
+
+    def __post_init__(self) -> None:
+        _expect_duration("period", self.period, _LONGEST_BUDGET)
+        if length_of(self.period) < HOUR:
+            _refuse("period", "must be at least an hour")
+
+
 class ChannelPatch(Body):
     cost: Amount | None = None
     max_length: Annotated[int, Meta(ge=1, le=10_000_000)] | None = None
@@ -532,6 +546,7 @@ class ConfigPatch(Body):
     consent_default: ConsentDefault | None = None
     reward: RewardPatch | None = None
     frequency_caps: Annotated[list[CapBody], Meta(max_length=100)] | None = None
+    budgets: Annotated[list[BudgetBody], Meta(max_length=100)] | None = None
     quiet_hours: QuietHoursPatch | None = None
     channels: dict[Channel, ChannelPatch | None] | None = None
     retraining: RetrainingPatch | None = None

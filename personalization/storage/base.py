@@ -396,6 +396,10 @@ class LogStore(Protocol):
         """By decided_at and occurred_at. `engaged` = cited by an opened, clicked, converted or replied event."""
         ...
 
+    def tally(self, tenant_id: str, since: int, until: int) -> dict[str | None, int]:
+        """Decisions with decided_at in [since, until) by the channel they send by, None: nothing; discarded ones count nowhere."""
+        ...
+
 
 # -- what followers keep ---------------------------------------------------------------------------------------------
 

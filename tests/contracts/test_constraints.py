@@ -22,6 +22,7 @@ from personalization.deciding.slots import slot_time
 from personalization.deciding.stages import draw_many
 from personalization.learning.policy import fresh_policy
 from personalization.messages import LogEntry, PersonalizationRequest, SendWindow
+from personalization.models.prices import MOST, Price, Pricing
 from personalization.profile import Consent, PersonalizationProfile
 from personalization.sent import message_key
 from personalization.service import SERVICE_LEVELS
@@ -45,6 +46,7 @@ def question(
     category: Category = Category.PROMOTIONAL,
     texts: dict[str, dict[str, str]] | None = None,
     bucket: float = 1.0,
+    level: ServiceLevel = ServiceLevel.ENTERPRISE,
     **request: Any,
 ) -> Question:
     """texts: variant -> language -> text"""
@@ -64,8 +66,8 @@ def question(
     )
     asked = question_of(
         PersonalizationRequest(tenant_id="t", user_id="u", template_id="offer", decision_id="d", **request),
-        level=ServiceLevel.ENTERPRISE,
-        capabilities=SERVICE_LEVELS[ServiceLevel.ENTERPRISE],
+        level=level,
+        capabilities=SERVICE_LEVELS[level],
         config=tenant,
         now=NOW,
         salt=b"salt",
@@ -195,6 +197,7 @@ CONSTRAINTS: dict[str, Law] = {
         question({"channels": {name: ChannelSpec(max_length=1) for name in ("email", "push")}}),
         Suppression.INELIGIBLE,
     ),
+    "budget": Law(replace(question(level=ServiceLevel.QUANTUM), pricing=Pricing({"email": Price(MOST, NOW + 1)})), not_by_email),
     "min_quality_score": Law(question(texts={"a": {"en": "hi"}, "b": {"fr": "salut"}}, min_quality_score=0.9), only_a),
     "holdout": Law(
         question({"holdout": 0.5}, bucket=0.4),

@@ -179,6 +179,16 @@ def test_a_summary_counts_what_happened_between_two_instants(store: Storage) -> 
     assert found.arms == ((False, 1, 2, 1, 4.0, 2.0, 1.0), (True, 1, 1, 1, 1.0, 1.0, 1.0))
 
 
+def test_a_tally_counts_what_was_decided_by_channel_and_nothing_discarded(store: Storage) -> None:
+    append(store, decision(), decision(channel="sms"), decision(channel="sms", active=False), suppressed(), tenant="acme")
+    append(store, decision(decided_at=NOW - DAY), decision(decided_at=NOW + DAY), decision(decision_id="gone"))
+    append(store, decision(), tenant="twin")
+    store.log.discard("acme", "gone", NOW)
+    assert store.log.tally("acme", NOW, NOW + DAY) == {"email": 1, "sms": 2, None: 1}
+    assert store.log.tally("acme", NOW - DAY, NOW) == {"email": 1}
+    assert store.log.tally("nobody", 0, NOW + DAY) == {}
+
+
 def test_a_summary_of_nothing_is_empty(store: Storage) -> None:
     found = store.log.summary("acme", 0, NOW, "UTC")
     assert (found.decisions, found.quality_mean, found.series, found.arms, found.revenue) == (0, None, (), (), 0)

@@ -10,7 +10,7 @@ from personalization.clock import DAY
 from personalization.errors import Conflict, NotFound
 from personalization.reward import ByValue, RewardSpec
 from personalization.storage.base import ApiKeyRecord, Storage
-from personalization.tenant import ChannelSpec, FrequencyCap, QuietHours, TenantConfig
+from personalization.tenant import Budget, ChannelSpec, FrequencyCap, QuietHours, TenantConfig
 from personalization.vocabulary import Aggregation, LogType
 from tests.conftest import NOW, Reopen
 from tests.contracts.conftest import ADA, at_once, decision, event, whole_log
@@ -41,6 +41,7 @@ def test_every_version_of_a_configuration_is_kept_to_the_last_field(store: Stora
             guardrails={"complained": 0.1 + 0.2},
         ),
         frequency_caps=(FrequencyCap(limit=3, period=DAY, category="promotional"),),
+        budgets=(Budget(channel="sms", limit=1_000, period=DAY),),
         quiet_hours=QuietHours(22 * 60, 7 * 60),
         channels={"sms": ChannelSpec(cost=0.05, max_length=160)},
     )

@@ -103,7 +103,12 @@ CONFIGS: tuple[dict[str, Any], ...] = (
     {"exploration": 0.0, "service_level": "enterprise", "policy": "thompson"},
     {"exploration": 1.0, "quiet_hours": {"start": "20:00", "end": "08:00"}, "holdout_no_send": 0.3},
     {"service_level": "basic", "holdout_no_send": 0.0},
-    {"service_level": "quantum", "quiet_hours": None, "frequency_caps": [{"limit": 1, "period": "P1D"}]},
+    {
+        "service_level": "quantum",
+        "quiet_hours": None,
+        "frequency_caps": [{"limit": 1, "period": "P1D"}],
+        "budgets": [{"channel": "email", "limit": 9, "period": "P1D"}],
+    },
 )
 
 

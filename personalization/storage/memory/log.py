@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -100,3 +101,8 @@ class MemoryLog(Room):
     def summary(self, tenant_id: str, since: int, until: int, zone: str) -> Summary:
         with self._lock:
             return summarise(self._house.known(tenant_id), since, until, zone)
+
+    def tally(self, tenant_id: str, since: int, until: int) -> dict[str | None, int]:
+        with self._lock:
+            rows = self._house.known(tenant_id).decisions.values()
+            return Counter(row.new.channel for row in rows if since <= row.new.decided_at < until and row.status != DISCARDED)

@@ -18,18 +18,29 @@ _Conditions = tuple[sa.ColumnElement[bool], ...]
 
 def summarise(transaction: Transaction, tenant_id: str, since: int, until: int, zone: str) -> Summary:
     """Discarded decisions count nowhere; `arms` is of active sends alone."""
-    taken: _Conditions = (
-        decisions.c.tenant_id == tenant_id,
-        decisions.c.decided_at >= since,
-        decisions.c.decided_at < until,
-        decisions.c.status != DISCARDED,
-    )
+    taken = _taken(tenant_id, since, until)
     return summary_of(
         _decision_counts(transaction, taken),
         _event_counts(transaction, tenant_id, since, until),
         _arms(transaction, taken),
         _qualities(transaction, taken),
         zone,
+    )
+
+
+def tallied(transaction: Transaction, tenant_id: str, since: int, until: int) -> dict[str | None, int]:
+    """See LogStore.tally."""
+    channel = decisions.c.channel
+    statement = sa.select(channel, sa.func.count()).where(*_taken(tenant_id, since, until)).group_by(channel)
+    return {name: int(n) for name, n in transaction.execute(statement)}
+
+
+def _taken(tenant_id: str, since: int, until: int) -> _Conditions:
+    return (
+        decisions.c.tenant_id == tenant_id,
+        decisions.c.decided_at >= since,
+        decisions.c.decided_at < until,
+        decisions.c.status != DISCARDED,
     )
 
 

@@ -29,7 +29,7 @@ from personalization.storage.sql.engine import AT_MOST, Database, Sql, Transacti
 from personalization.storage.sql.events import ENTRY_COLUMNS, append_events, append_marks, entry_of_event, prepare_events
 from personalization.storage.sql.fence import Fence
 from personalization.storage.sql.head import locked_head
-from personalization.storage.sql.insights import summarise
+from personalization.storage.sql.insights import summarise, tallied
 from personalization.storage.sql.schema import decisions, events, log_heads
 from personalization.storage.sql.tenants import SqlTenants
 from personalization.storage.sql.users import SqlUsers
@@ -161,6 +161,10 @@ class SqlLog:
     def summary(self, tenant_id: str, since: int, until: int, zone: str) -> Summary:
         with self._database.read() as transaction:
             return summarise(transaction, tenant_id, since, until, zone)
+
+    def tally(self, tenant_id: str, since: int, until: int) -> dict[str | None, int]:
+        with self._database.read() as transaction:
+            return tallied(transaction, tenant_id, since, until)
 
 
 def _head_of(transaction: Transaction, tenant_id: str) -> int:

@@ -13,7 +13,7 @@ from personalization.deciding.assembly import decide_many, record_of
 from personalization.deciding.feasible import Prepared, prepare
 from personalization.deciding.forecast import shares_of
 from personalization.deciding.recommending import MOST, SENTENCES
-from personalization.deciding.record import MILLE, Record
+from personalization.deciding.record import MILLE, PricedInputs, Record
 from personalization.deciding.strategies import (
     BEHAVIOR,
     CONTEXT,
@@ -21,6 +21,7 @@ from personalization.deciding.strategies import (
     FORECAST,
     GRANTS,
     HABIT,
+    PRICES,
     REACH,
     STAGES,
     STRATEGIES,
@@ -34,14 +35,16 @@ from personalization.engines import behavior, context
 from personalization.engines.reading import feature_of
 from personalization.learning.policy import fresh_policy
 from personalization.messages import LogEntry, PersonalizationRequest
+from personalization.models.prices import Price, Pricing
 from personalization.profile import Consent, PersonalizationProfile
 from personalization.sent import message_key
 from personalization.service import SERVICE_LEVELS
-from personalization.tenant import TenantConfig
+from personalization.tenant import Budget, TenantConfig
 from personalization.vocabulary import LearningMode, ServiceLevel, Strategy
 from tests.unit.deciding.test_feasible import NOW, asked, profile, question, template
 
-ENTERPRISE = SERVICE_LEVELS[ServiceLevel.ENTERPRISE]
+ENTERPRISE, QUANTUM = SERVICE_LEVELS[ServiceLevel.ENTERPRISE], SERVICE_LEVELS[ServiceLevel.QUANTUM]
+PRICING = Pricing({"push": Price(50_000, NOW + DAY)}, 7)
 OFFER = template("one", "two")
 OFFER = replace(OFFER, variants=tuple(replace(v, features={"tone": v.variant_id}) for v in OFFER.variants))
 MOMENTS = {feature_of(name) for name in context.MOMENTS}
@@ -75,9 +78,9 @@ def lived() -> PersonalizationProfile:
 PERSON = lived()
 
 
-def found(*strategies: str, capabilities: Capabilities = ENTERPRISE, **changes: object) -> Prepared:
+def found(*strategies: str, capabilities: Capabilities = QUANTUM, **changes: object) -> Prepared:
     request = asked(strategies=strategies, message_id="another")
-    wanted = {"profile": PERSON, "request": request, "capabilities": capabilities, **changes}
+    wanted = {"profile": PERSON, "request": request, "capabilities": capabilities, "pricing": PRICING, **changes}
     return prepare(question(OFFER, TenantConfig(), **wanted))
 
 
@@ -101,6 +104,7 @@ def parts_of(prepared: Prepared) -> int:
         | HABIT * any(inputs.habits)
         | TASTE * any(option.preference for option in inputs.channels)
         | REACH * any(option.reach < MILLE for option in inputs.channels)
+        | PRICES * isinstance(inputs, PricedInputs)
         | DECLARED * any(len(candidate.actions) > 1 for candidate in inputs.candidates)
     )
 
@@ -128,7 +132,15 @@ def test_the_forecast_is_of_whoever_asks_for_predictions(strategy: Strategy) -> 
 
 
 def test_every_capability_grants_something_and_the_tables_know_no_others() -> None:
-    assert tuple(GRANTS) == ("variant_policy", "forecast", "send_time", "channel_choice", "send_choice", "channel_sync")
+    assert tuple(GRANTS) == (
+        "variant_policy",
+        "forecast",
+        "send_time",
+        "channel_choice",
+        "send_choice",
+        "channel_sync",
+        "shadow_prices",
+    )
     assert set(GRANTS) == set(Capabilities.__struct_fields__)
     assert set(STRATEGIES) == set(Strategy)
     everything = Capabilities(**dict.fromkeys(GRANTS, True))
@@ -244,6 +256,10 @@ def test_whoever_has_told_everything_hears_only_that_nobody_engaged_yet() -> Non
         ({"config": TenantConfig()}, "no_holdout"),
         ({"config": TenantConfig(holdout=0.05)}, "no_send_holdout"),
         ({"config": TenantConfig(exploration=0.0)}, "no_exploration"),
+        (
+            {"config": TenantConfig(holdout=0.05, holdout_no_send=0.05, budgets=(Budget(channel="sms", limit=9, period=DAY),))},
+            "budgets_need_prices",
+        ),
         ({"request": asked(strategies=("neural_content",))}, "neural_content_chooses"),
         ({"request": asked(strategies=("cross_channel_sync",))}, "sync_needs_message"),
     ],
