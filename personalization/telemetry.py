@@ -28,7 +28,10 @@ FOLLOWER_FAILURES = Counter(
 )
 SNAPSHOTS = Counter("personalization_snapshots", "Policy snapshots published or loaded", ("what",), registry=REGISTRY)
 MODELS = Counter(
-    "personalization_models", "Trained models loaded, refused, trained, failed, and alarms of drift", ("what",), registry=REGISTRY
+    "personalization_models",
+    "Trained models loaded, refused, trained, failed, failing, and alarms of drift",
+    ("what",),
+    registry=REGISTRY,
 )
 LIMITED = Counter("personalization_rate_limited", "Requests refused by a rate limit", ("limit",), registry=REGISTRY)
 LIMITER_DEGRADED = Counter(

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from personalization.clock import instant, rfc3339
 from personalization.models import activity, rhythm, value
 from personalization.models.base import Explained, Features
@@ -55,3 +57,14 @@ def test_models_that_are_brought_add_scores_and_take_none_away() -> None:
     assert found["lucky"] == "yes"
     assert found["engagement_prediction"] == 0.25
     assert found["churn_risk"] == predictive_scores(PRIORS, BUYER, NOW)["churn_risk"] != 0.5
+
+
+class Failing(Brought):
+    def predict(self, features: Features) -> dict[str, float | str | None]:
+        raise RuntimeError("no day for predictions")
+
+
+def test_a_model_that_fails_takes_no_other_score_away(caplog: pytest.LogCaptureFixture) -> None:
+    found = predictive_scores({"failing": (1, NOW, Failing()), **PRIORS}, features_of(BUYER, NOW), NOW)
+    assert found["churn_risk"] is not None
+    assert "the model failing says nothing" in caplog.text
