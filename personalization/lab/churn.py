@@ -16,7 +16,7 @@ import numpy as np
 from personalization.lab.datasets import OutcomeLog, bank_marketing, iranian_churn, telco
 from personalization.lab.scores import Score
 from personalization.learning.calibration import auc, brier, expected_calibration_error
-from personalization.learning.classifying import classifier
+from personalization.learning.classifying import classifier, methods_of
 from personalization.learning.crossfit import folds_of
 from personalization.learning.evaluation import Array, IntArray
 from personalization.learning.tables import encoder
@@ -108,9 +108,9 @@ def cross_validated(log: OutcomeLog, step: Step = lambda done, total: None, seed
 
 
 def in_time(log: OutcomeLog, seed: int = 5) -> Judged:
-    """The first rows teach, the others judge."""
+    """The first rows teach, the others judge; what serves is chosen by what foretold later rows among the first."""
     rows, end = np.arange(len(log)), int(_TEACHING * len(log))
-    p, method = _predicted(log, rows[:end], rows[end:], np.random.default_rng(seed))
+    p, method = _predicted(log, rows[:end], rows[end:], np.random.default_rng(seed), in_order=True)
     return Judged(np.array(log.outcomes[end:]), p, Counter([method]))
 
 
@@ -122,10 +122,13 @@ def accuracy(y: Array, p: Array) -> float:
     return float(np.mean((p > 0.5) == (y == 1.0)))
 
 
-def _predicted(log: OutcomeLog, taught: IntArray, held: IntArray, rng: np.random.Generator) -> tuple[Array, str]:
+def _predicted(
+    log: OutcomeLog, taught: IntArray, held: IntArray, rng: np.random.Generator, in_order: bool = False
+) -> tuple[Array, str]:
     known = log.rows(taught.tolist())
     design = encoder(known.table)
-    served = classifier(design.design(known.table), np.array(known.outcomes), rng)
+    x, y, at = design.design(known.table), np.array(known.outcomes), taught if in_order else None
+    served = classifier(x, y, rng, methods_of(design.bent), at=at)
     return served.probabilities(design.design(log.rows(held.tolist()).table)), served.method
 
 
