@@ -199,7 +199,8 @@ def _learning(task: str, scores: Sequence[Score]) -> LineChart:
 
 
 def _lines(scores: Sequence[Score]) -> list[Line]:
-    return [Line(score.metric.partition(" (")[0], score.curve) for score in scores]
+    """Named as far as the key has room."""
+    return [Line(score.metric.partition(" (")[0].partition(", ")[0], score.curve) for score in scores]
 
 
 _CHARTS: Mapping[Curve, Callable[[str, Sequence[Score]], LineChart]] = MappingProxyType(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from personalization.deciding.features import gathered, moment_features, profile_features
+from personalization.deciding.features import forget, gathered, moment_features, profile_features
 from personalization.deciding.paths import Preference
 from personalization.deciding.stages import staged
 from personalization.lab.datasets import TrialLog, hillstrom
@@ -109,6 +109,7 @@ def t_learned(log: TrialLog, fit: Fit, seed: int = 5) -> Estimate:
 
 def contexts_of(log: TrialLog) -> list[tuple[Feature, ...]]:
     """What the product's policy sees of each person."""
+    forget()  # people of another log had the same pseudonyms
     people = (PersonalizationProfile(tenant_id="trial", user_ref=i.to_bytes(16, "big"), traits=t) for i, t in enumerate(log.traits))
     moment = moment_features(_HOUR_OF_WEEK)
     return [gathered(profile_features(person, "en"), moment) for person in people]
