@@ -46,15 +46,15 @@ class Model(Protocol):
 Fit = Callable[[Array, Array, np.random.Generator], Model]
 
 
-def _logit(x: Array, y: Array, rng: np.random.Generator, penalty: float | Array) -> Model:
+def ridge(x: Array, y: Array, rng: np.random.Generator, penalty: float | Array) -> Model:
     return logit(x, y, penalty)
 
 
 #: The first one serves where there is nothing to choose by. Trees take part where their extra is installed.
 METHODS: Mapping[str, Fit] = MappingProxyType(
     {
-        "logit 10": partial(_logit, penalty=10.0),
-        "logit 1": partial(_logit, penalty=1.0),
+        "logit 10": partial(ridge, penalty=10.0),
+        "logit 1": partial(ridge, penalty=1.0),
         "network": network,
         **({"trees": trees} if find_spec("lightgbm") else {}),
     }
@@ -66,7 +66,7 @@ _UNPACK: Mapping[str, Callable[[Mapping[str, Any]], Model]] = MappingProxyType(
 
 def methods_of(bent: BoolArray) -> dict[str, Fit]:
     """METHODS, and a logit that keeps to straight lines: bends may follow what only once was so. bent : (d,) `Encoder.bent`"""
-    return {**METHODS, "logit straight": partial(_logit, penalty=np.where(bent, _NEVER, 10.0))}
+    return {**METHODS, "logit straight": partial(ridge, penalty=np.where(bent, _NEVER, 10.0))}
 
 
 @dataclass(frozen=True, eq=False)
