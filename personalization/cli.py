@@ -27,7 +27,7 @@ from personalization.lab.allocation_bench import AllocationBench, bench_allocati
 from personalization.lab.backtest import MUST, Backtest, LiveBacktest, backtest, live_backtest
 from personalization.lab.bench import Bench, bench
 from personalization.lab.bookmark import Bookmark
-from personalization.lab.evaluate import evaluate
+from personalization.lab.evaluate import evaluate, tasks_of
 from personalization.lab.pages import page
 from personalization.lab.policy_bench import PolicyBench, bench_policies
 from personalization.lab.scenarios import OFF_POLICY, SCENARIOS, USUAL
@@ -271,15 +271,16 @@ def _backtest_rows(found: Backtest | LiveBacktest) -> list[tuple[str, str]]:
 def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.tenant:
         return _judge(arguments)
-    found = evaluate(arguments.data or settings_from().data_dir or datasets.DEFAULT_FOLDER, _bar)
+    folder = arguments.data or settings_from().data_dir or datasets.DEFAULT_FOLDER
+    found = evaluate(folder, _bar, tasks_of(arguments.model), arguments.peers)
     title = "Quality of what is learned, on logs of real people"
     if arguments.html:
         arguments.html.write_text(page(title, found.sentences(), found.charts(), found.columns(), found.rows()))
     if arguments.json:
         arguments.json.write_text(json.dumps(found.document(), indent=1) + "\n")
     _show(title, found.columns(), found.rows())
-    for task, files in found.skipped:
-        print(f"{task} was not measured: the folder lacks {', '.join(files)}.")
+    for sentence in found.remarks():
+        print(sentence)
     return 0 if found.met else 1
 
 
@@ -459,13 +460,15 @@ def _parser() -> argparse.ArgumentParser:
 
     a = command("evaluate", _evaluate, "Measure on logs of real people how good what is learned is.")
     a.add_argument("--data", type=Path, help="folder of the gzipped CSV files; default: PERSONALIZATION_DATA")
+    a.add_argument("--model", help="only the tasks of one model: churn, engagement, evaluation, hours, policy, purchases, uplift")
+    a.add_argument("--peers", action="store_true", help="fit others' libraries in the same folds (extra peers)")
     a.add_argument("--tenant", help="instead: what other policies would have earned, from this tenant's own log")
     a.add_argument("--template", help="of that tenant; default: all")
     a.add_argument(
         "--at", type=instant, help="judge what was learned before this time (RFC 3339) by what came after; default: the middle"
     )
     a.add_argument("--json", type=Path, help="also write the figures to this file")
-    a.add_argument("--html", type=Path, help="also write a page with bars to this file")
+    a.add_argument("--html", type=Path, help="also write a page with bars and curves to this file")
     a = command("train", _train, "Teach a tenant's predictive models, and say in plain words what came of it.")
     a.add_argument("--from", dest="source", choices=["events", "lake", "csv"], required=True, help="its log, or a table (--file)")
     a.add_argument("--tenant", required=True)

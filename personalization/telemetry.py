@@ -29,7 +29,7 @@ FOLLOWER_FAILURES = Counter(
 SNAPSHOTS = Counter("personalization_snapshots", "Policy snapshots published or loaded", ("what",), registry=REGISTRY)
 MODELS = Counter(
     "personalization_models",
-    "Trained models loaded, refused, trained, failed, failing, and alarms of drift",
+    "Models loaded, refused, trained, failed, failing, alarms",
     ("what",),
     registry=REGISTRY,
 )

@@ -55,11 +55,13 @@ class Judged:
     qini: Qini
 
 
-def insurance_targeting(folder: Path, step: Step) -> list[Score]:
-    """The T-learner is what is asked about. Raises DataMissing."""
-    everybody, t, dr = judged(insurance(folder), step)
+def insurance_targeting(folder: Path, step: Step, peer: Fit | None = None) -> list[Score]:
+    """The T-learner is what is asked about, beside one of the peer where one is given. Raises DataMissing."""
+    log = insurance(folder)
+    everybody, t, dr = judged(log, step)
+    asked = _gain(INSURANCE, t, everybody, must=_MUST, peer=_PEER)
     return [
-        _gain(INSURANCE, t, everybody, must=_MUST, peer=_PEER),
+        asked if peer is None else asked.beside("T-LightGBM", t_learned(log, peer).value),
         Score(task=INSURANCE, metric=f"{t.name}: gain, lower bound", value=t.gain.low, base_rate=everybody.value, must=0.0),
         _gain(INSURANCE, dr, everybody),
         _qini(INSURANCE, t),
@@ -89,6 +91,14 @@ def judged(log: TrialLog, step: Step = lambda done, total: None, seed: int = _SE
         _judged("T-learner", trial, expected[:, 1] - expected[:, 0], expected),
         _judged("DR-learner", trial, uplift, expected),
     )
+
+
+def t_learned(log: TrialLog, fit: Fit, seed: int = _SEED) -> Estimate:
+    """What a T-learner of another library gains, by this protocol; it is judged by its own models of outcomes, as ours is."""
+    trial, rng = trial_of(log), np.random.default_rng(seed)
+    found = [outcomes_expected(trial, fit, folds_by_arm(trial, _FOLDS, rng)) for _ in range(_SPLITS)]
+    expected = np.mean(found, axis=0)
+    return gain(trial, expected[:, 1] - expected[:, 0], expected)
 
 
 def trial_of(log: TrialLog) -> Trial:

@@ -61,12 +61,13 @@ class Line:
 
 @dataclass(frozen=True)
 class LineChart:
-    """across: what x counts. asked: (from x, to x, y) that should be reached there."""
+    """across: what x counts. asked: (from x, to x, y) that should be reached there. bottom: where y begins, or below it."""
 
     title: str
     across: str
     lines: Sequence[Line]
     asked: Sequence[tuple[float, float, float]] = ()
+    bottom: float = 0.0
 
 
 def page(
@@ -146,7 +147,7 @@ def _lines(chart: LineChart) -> str:
 def _scale(chart: LineChart) -> _Scale:
     xs = [x for line in chart.lines for x, _ in line.points] + [x for a, b, _ in chart.asked for x in (a, b)]
     ys = [y for line in chart.lines for _, y in line.points] + [y for _, _, y in chart.asked]
-    return _Scale(min(xs, default=0.0), max(xs, default=1.0), min([0.0, *ys]), max([0.0, *ys]))
+    return _Scale(min(xs, default=0.0), max(xs, default=1.0), min([chart.bottom, *ys]), max([chart.bottom, *ys]))
 
 
 def _grid(scale: _Scale, across: str) -> str:

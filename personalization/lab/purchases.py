@@ -44,6 +44,7 @@ _TAUGHT_WEEKS, _JUDGED_WEEKS = 39, 39
 _TAUGHT_SHARE = 0.7
 _DRAWS, _SEED, _ROUNDS = 500, 7, 5
 _WIDE = 1.959964
+_PEER = "lifetimes"
 
 Step = Callable[[int, int], None]
 
@@ -148,7 +149,7 @@ def _parameters(found: Judged) -> Iterator[Score]:
     for name, value in ours.items():
         wide = np.exp(_WIDE * within[name]) if name in within else None
         low, high = (None, None) if wide is None else (float(value / wide), float(value * wide))
-        yield Score(task=TASK, metric=f"{name} (peer: the paper)", value=value, low=low, high=high, peer=_PAPER[name])
+        yield Score(task=TASK, metric=name, value=value, low=low, high=high, peer=_PAPER[name])
 
 
 def _speed(past: History) -> Iterator[Score]:
@@ -159,9 +160,9 @@ def _speed(past: History) -> Iterator[Score]:
     }
     for name, fit in ours.items():
         peer = _seconds(peers[name]) if peers else None
-        metric = f"seconds to fit {name} (peer: {'lifetimes, in this run' if peers else 'lifetimes is not installed'})"
+        metric = f"seconds to fit {name}"
         must = _SECONDS if peer is None else min(_SECONDS, peer)
-        yield Score(task=TASK, metric=metric, value=_seconds(fit), peer=peer, must=must, at_most=True)
+        yield Score(task=TASK, metric=metric, value=_seconds(fit), peer=peer, peer_of=_PEER, must=must, at_most=True)
 
 
 def _peer_fits(past: History) -> dict[str, Callable[[], object]]:
@@ -237,6 +238,7 @@ def _score(task: str, one: _Foresight) -> Score:
         low=low,
         high=high,
         peer=None if one.peer is None else one.measure(one.peer, one.truth),
+        peer_of=_PEER,
         base_rate=one.measure(one.plain, one.truth),
         must=one.must,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from personalization.deciding.features import gathered, moment_features, profile_features
+from personalization.deciding.features import forget, gathered, moment_features, profile_features
 from personalization.deciding.paths import Preference
 from personalization.deciding.stages import staged
 from personalization.lab.datasets import TrialLog, hillstrom
@@ -19,6 +19,7 @@ from personalization.learning.encoding import Feature, Taken, channel_key, varia
 from personalization.learning.evaluation import Array, ChoiceLog, Estimate, IntArray, difference, dr, on_policy
 from personalization.learning.logistic import RewardModel
 from personalization.learning.policy import Policy, decode_policy, encode_policy
+from personalization.learning.uplift import Fit
 from personalization.profile import PersonalizationProfile
 
 TASK = "Hillstrom policy, visit"
@@ -33,17 +34,19 @@ _HOUR_OF_WEEK = 9
 Step = Callable[[int, int], None]
 
 
-def hillstrom_policy(folder: Path, step: Step) -> list[Score]:
-    """Scores of the greedy policy and of the one that explores, beside the trial's own mean and its best fixed arm.
+def hillstrom_policy(folder: Path, step: Step, peer: Fit | None = None) -> list[Score]:
+    """Scores of the greedy policy and of the one that explores, beside the trial's own mean and its best fixed arm, and the
+    greedy one beside a T-learner of the peer where one is given.
 
     Raises DataMissing.
     """
     log = hillstrom(folder)
     random, fixed, greedy, explored, over = judged(log, step)
+    asked = _score("DR, greedy", greedy, base_rate=random.value, must=_MUST, peer=_PEER)
 
     best = log.arms[log.best_arm()]
     return [
-        _score("DR, greedy", greedy, base_rate=random.value, must=_MUST, peer=_PEER),
+        asked if peer is None else asked.beside("T-LogisticRegression", t_learned(log, peer).value),
         Score(task=TASK, metric="DR, greedy, lower bound", value=greedy.low, base_rate=random.value, must=random.value),
         _score("DR, as explored (0.1)", explored, base_rate=random.value, must=_MUST),
         Score(task=TASK, metric="DR, as explored, lower bound", value=explored.low, base_rate=random.value, must=random.value),
@@ -92,8 +95,21 @@ def judged(
     )
 
 
+def t_learned(log: TrialLog, fit: Fit, seed: int = 5) -> Estimate:
+    """The policy of a model of each arm's reward, on the folds and by the reward model of `judged`."""
+    x, given, rewards, k = design(contexts_of(log)), np.array(log.given), np.array(log.rewards), len(log.arms)
+    folds = folds_of(len(log), _FOLDS, np.random.default_rng(seed))
+    best = np.empty(len(log), np.int64)
+    for held in (folds == fold for fold in range(_FOLDS)):
+        arms = [fit(x[~held & (given == arm)], rewards[~held & (given == arm)])(x[held]) for arm in range(k)]
+        best[held] = np.argmax(arms, axis=0)
+    choice_log = ChoiceLog(actions=given, rewards=rewards, propensities=np.full(len(log), 1.0 / k))
+    return dr(choice_log, np.eye(k)[best], cross_fitted(x, given, rewards, k, folds, logistic=True))
+
+
 def contexts_of(log: TrialLog) -> list[tuple[Feature, ...]]:
     """What the product's policy sees of each person."""
+    forget()  # people of another log had the same pseudonyms
     people = (PersonalizationProfile(tenant_id="trial", user_ref=i.to_bytes(16, "big"), traits=t) for i, t in enumerate(log.traits))
     moment = moment_features(_HOUR_OF_WEEK)
     return [gathered(profile_features(person, "en"), moment) for person in people]

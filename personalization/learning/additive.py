@@ -1,6 +1,6 @@
 """A regression whose score is a sum over columns, each a line and steps at its quartiles (Hastie and Tibshirani 1986,
-"Generalized additive models"), drawn in by a ridge (Hoerl and Kennard 1970): for outcomes in {0, 1} through the logistic
-function, else as they are. It takes columns of any scale and finds thresholds; it does not see interactions.
+"Generalized additive models"), drawn in by a ridge: for outcomes in {0, 1} that of `logit`, else of least squares (Hoerl and
+Kennard 1970). It takes columns of any scale and finds thresholds; it does not see interactions.
 
     score(x) = w_0 + sum_j (w_j (x_j - m_j) / s_j + sum_c v_jc 1[x_j > q_jc])
 
@@ -12,19 +12,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from personalization.errors import Invalid
-from personalization.learning.crossfit import folds_of, logistic_weights, ridge_weights
+from personalization.learning.crossfit import folds_of, ridge_weights
 from personalization.learning.evaluation import Array
+from personalization.learning.logit import Logit, logit
 
 #: Steps of a column are at these quantiles, where they differ.
 _QUANTILES = (0.25, 0.5, 0.75)
 #: Rows of evidence against each weight, among which a part of the rows chooses.
 PENALTIES = (10.0, 30.0, 100.0, 300.0, 1000.0)
 _FOLDS = 3
-#: The constant's column holds this and not 1, so that the ridge hardly draws in how often anything happens at all.
-_CONSTANT = 30.0
+#: A row tells of a log-odds at most as much as this many rows of least squares.
+_CURVATURE = 0.25
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,21 @@ class Basis:
         return cls(x.mean(axis=0), np.where(spread > 0.0, spread, 1.0), tuple(j for j, _ in steps), np.array([c for _, c in steps]))
 
     def terms(self, x: Array) -> Array:
-        """(n, 1 + d + m), the constant first; steps are centred on 0."""
+        """(n, d + m); steps are centred on 0."""
         steps = (x[:, list(self.columns)] > self.cuts) - 0.5
-        return np.hstack([np.full((len(x), 1), _CONSTANT), (x - self.mean) / self.scale, steps])
+        return np.hstack([(x - self.mean) / self.scale, steps])
+
+
+@dataclass(frozen=True)
+class Plane:
+    """score = mean + (terms - centre) weights    centre, weights : (d + m,)"""
+
+    mean: float
+    centre: Array
+    weights: Array
+
+    def scores(self, terms: Array) -> Array:
+        return np.asarray(self.mean + (terms - self.centre) @ self.weights, np.float64)
 
 
 @dataclass(frozen=True)
@@ -57,22 +69,27 @@ class Additive:
     """A fitted model. Immutable."""
 
     basis: Basis
-    weights: Array
-    logistic: bool
+    model: Logit | Plane
 
     def predictions(self, x: Array) -> Array:
         """(n,) expected outcomes of rows (n, d); probabilities where logistic."""
-        scores = self.basis.terms(x) @ self.weights
-        return np.asarray(expit(scores) if self.logistic else scores, np.float64)
+        terms = self.basis.terms(x)
+        return self.model.probabilities(terms) if isinstance(self.model, Logit) else self.model.scores(terms)
 
 
 def additive(x: Array, y: Array, *, penalty: float, logistic: bool = True) -> Additive:
     """The model of rows x : (n, d) and outcomes y : (n,), in {0, 1} where logistic. Raises Invalid."""
     basis = Basis.of(x)
-    if len(y) != len(x) or not np.isfinite(y).all() or (logistic and (y.min() < 0.0 or y.max() > 1.0)):
-        raise Invalid.field("y", "must be one finite outcome a row, in [0, 1] for a logistic model")
-    solve = logistic_weights if logistic else ridge_weights
-    return Additive(basis, solve(basis.terms(x), y, np.zeros(len(y)), penalty), logistic)
+    if len(y) != len(x) or not np.isfinite(y).all():
+        raise Invalid.field("y", "must be one finite outcome a row")
+    terms = basis.terms(x)
+    return Additive(basis, logit(terms, y, penalty * _CURVATURE) if logistic else _plane(terms, y, penalty))
+
+
+def _plane(terms: Array, y: Array, penalty: float) -> Plane:
+    """Least squares drawn in towards the mean outcome."""
+    mean, centre = float(y.mean()), terms.mean(axis=0)
+    return Plane(mean, centre, ridge_weights(terms - centre, y, np.full(len(y), mean), penalty))
 
 
 def chosen_penalty(x: Array, y: Array, rng: np.random.Generator, *, logistic: bool = True) -> float:

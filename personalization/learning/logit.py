@@ -1,6 +1,6 @@
 """Ridge logistic regression of an outcome, with the posterior of Laplace's approximation.
 
-P(y = 1 | x) = sigmoid(b + w . x), w ~ N(0, I / penalty); the mode by Newton's method (iteratively reweighted least squares,
+P(y = 1 | x) = sigmoid(b + w . x), w_j ~ N(0, 1 / penalty_j); the mode by Newton's method (iteratively reweighted least squares,
 Hastie, Tibshirani and Friedman 2009, section 4.4.1), the posterior N(mode, H^-1) with H the curvature there (MacKay 1992).
 The intercept b has the prior of one row that is half a one, half a zero, so that one class only, or no rows at all, has a
 finite answer of wide interval. Probabilities are at the mode; the interval is 95 % of b + w . x, taken through the sigmoid.
@@ -53,14 +53,14 @@ class Logit:
         return cls(np.asarray(packed["mode"], np.float64), np.asarray(packed["root"], np.float64))
 
 
-def logit(x: Array, y: Array, penalty: float = 1.0) -> Logit:
-    """Raises ArrayInvalid on values that are not finite, outcomes that are not 0 or 1, a penalty that is not above 0."""
+def logit(x: Array, y: Array, penalty: float | Array = 1.0) -> Logit:
+    """penalty: of every weight, or (d,) of each. Raises ArrayInvalid on values that are not finite, outcomes that are not 0 or 1,
+    a penalty that is not above 0."""
     check(x, y)
-    if not 0.0 < penalty < np.inf:
+    if not np.all((penalty > 0.0) & (penalty < np.inf)):
         raise ArrayInvalid("penalty", "is not above 0 and finite", "give the precision of the weights' prior")
     rows, targets = _with_prior_row(x, y)
-    held = np.full(rows.shape[1], penalty)
-    held[0] = 0.0
+    held = np.concatenate([[0.0], np.broadcast_to(penalty, x.shape[1])])
     mode = np.zeros(rows.shape[1])
     for _ in range(_STEPS):
         step = _halved(rows, targets, held, mode, _newton(rows, targets, held, mode))

@@ -56,14 +56,19 @@ class Network:
 def network(x: Array, y: Array, rng: np.random.Generator, hidden: int = 32, seeds: int = 3) -> Network:
     """Raises ArrayInvalid as `logit`, and where one class only is there: nothing would say when to stop."""
     check(x, y)
-    if len(np.unique(y)) < 2 or len(y) < 1 / _STOPPING:
-        raise ArrayInvalid("y", "holds one class only, or too few rows", "take `learning.logit`, whose prior answers that")
     return Network(tuple(tuple(_member(x, y, hidden, child)) for child in rng.spawn(seeds)))
 
 
+def apart(y: Array, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    """Which rows say when to stop, and which teach. Raises ArrayInvalid where one class only is there, or fewer than eight rows."""
+    if len(np.unique(y)) < 2 or len(y) < 1 / _STOPPING:
+        raise ArrayInvalid("y", "holds one class only, or too few rows", "take `learning.logit`, whose prior answers that")
+    stopping, taught = np.split(rng.permutation(len(y)), [int(_STOPPING * len(y))])
+    return stopping, taught
+
+
 def _member(x: Array, y: Array, hidden: int, rng: np.random.Generator) -> Layers:
-    order = rng.permutation(len(y))
-    stopping, taught = np.split(order, [int(_STOPPING * len(y))])
+    stopping, taught = apart(y, rng)
     layers = _initial(x.shape[1], hidden, float(y.mean()), rng)
     adam = _Adam(layers)
     best, least, since = layers, _loss(x[stopping], y[stopping], layers), 0

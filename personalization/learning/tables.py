@@ -21,12 +21,14 @@ from types import NoneType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from personalization.errors import ArrayInvalid
 from personalization.learning.calibration import auc
 from personalization.learning.crossfit import folds_of
 from personalization.learning.evaluation import Array, IntArray
 
+BoolArray = npt.NDArray[np.bool_]
 Value = float | str | None
 Table = Mapping[str, Sequence[Value]]
 
@@ -52,6 +54,12 @@ class Number:
         pieces = [np.clip((x - a) / (b - a), 0.0, 1.0) for a, b in zip(self.knots, self.knots[1:], strict=False)]
         return [x, *(pieces if len(pieces) > 1 else []), missing.astype(np.float64)]
 
+    @property
+    def bends(self) -> list[bool]:
+        """Of each of `columns` whether it only bends the line."""
+        pieces = len(self.knots) - 1
+        return [False, *([True] * pieces if pieces > 1 else []), False]
+
 
 @dataclass(frozen=True)
 class Category:
@@ -61,6 +69,10 @@ class Category:
     def columns(self, values: Sequence[Value]) -> list[Array]:
         texts = texts_of(self.name, values)
         return [np.array([text == value for text in texts], np.float64) for value in ("", *self.values)]
+
+    @property
+    def bends(self) -> list[bool]:
+        return [False] * (1 + len(self.values))
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,12 @@ class Encoder:
         columns = _columns(self.parts, table)
         x = np.stack([columns[i] for i in self.kept], axis=1) if self.kept else np.empty((rows, 0))
         return np.asarray((x - np.array(self.centres)) / np.array(self.scales), np.float64)
+
+    @property
+    def bent(self) -> BoolArray:
+        """(d,) which columns of the design only bend a number's line; without them it is straight."""
+        bends = [bend for part in self.parts for bend in part.bends]
+        return np.array([bends[i] for i in self.kept], np.bool_)
 
     def pack(self) -> dict[str, Any]:
         """Plain data; `unpack` restores it to the bit."""

@@ -107,6 +107,7 @@ def test_a_person_is_erased_without_a_server(capsys: pytest.CaptureFixture[str],
         ("import", "events", "nothing.jsonl", "--tenant", "acme"),
         ("backtest", "hillstrom", "--data", "nowhere"),
         ("evaluate", "--data", "nowhere"),
+        ("evaluate", "--model", "weather"),
         ("keys", "create", "--tenant", "a\nb", "--role", "admin"),
     ],
 )

@@ -43,6 +43,13 @@ def test_greedy_takes_one_arm_and_exploration_stays_within_its_bound() -> None:
     assert off.max() > 0.0
 
 
+def test_people_of_one_log_are_not_taken_for_those_of_another() -> None:
+    one, other = (trial(50, {"free": (0.4, 0.3), "pro": (0.3, 0.4)}, seed) for seed in (1, 2))
+    before = contexts_of(one)
+    assert contexts_of(other) != before
+    assert contexts_of(one) == before
+
+
 def test_a_design_has_a_column_a_feature_and_the_bias_first() -> None:
     contexts = contexts_of(trial(50, {"free": (0.4, 0.3), "pro": (0.3, 0.4)}))
     x = design(contexts)

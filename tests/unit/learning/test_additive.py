@@ -51,11 +51,11 @@ def test_the_same_rows_give_the_same_model_and_stay_as_they_were() -> None:
     x, y, _ = thresholds(rows=200)
     before = x.copy(), y.copy()
     first, again = additive(x, y, penalty=3.0), additive(x, y, penalty=3.0)
-    assert (first.weights == again.weights).all()
+    assert (first.predictions(x) == again.predictions(x)).all()
     assert (x == before[0]).all()
     assert (y == before[1]).all()
     with pytest.raises(FrozenInstanceError):
-        first.logistic = False  # type: ignore[misc]
+        first.basis = again.basis  # type: ignore[misc]
 
 
 def test_noise_is_drawn_in_further_than_a_signal() -> None:
@@ -70,5 +70,5 @@ def test_tables_and_outcomes_that_fit_no_model_are_refused() -> None:
         additive(np.array([[1.0], [np.nan]]), np.zeros(2), penalty=1.0)
     with pytest.raises(Invalid, match="at least one row"):
         additive(np.empty((0, 2)), np.empty(0), penalty=1.0)
-    with pytest.raises(Invalid, match=r"in \[0, 1\]"):
+    with pytest.raises(Invalid, match="0 and 1"):
         additive(np.zeros((2, 1)), np.array([0.0, 2.0]), penalty=1.0)

@@ -26,6 +26,14 @@ def test_what_does_not_vary_is_dropped() -> None:
     assert encoder({"one": [1.0] * 4, "none": [None] * 4, "word": ["a"] * 4}).design(TABLE | {"word": ["b"] * 4}).shape == (4, 0)
 
 
+def test_the_columns_that_bend_a_line_are_known() -> None:
+    learned = encoder({"age": [20.0, 30.0, None, 40.0], "plan": ["a", "b", "a", ""]})
+    x = learned.design({"age": [20.0, 40.0], "plan": ["a", "a"]})
+    assert learned.bent.tolist() == [False, *[True] * 8, False, False, False, False]
+    assert x.shape == (2, 13)
+    assert not encoder({"word": ["a"] * 4}).bent.size
+
+
 def test_infinities_count_as_missing_and_nothing_is_ever_infinite() -> None:
     learned = encoder({"v": [1.0, math.inf, -math.inf, math.nan, 3.0, 1e308]})
     gone, none = (learned.design({"v": [value]}) for value in (math.inf, None))

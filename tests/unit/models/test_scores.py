@@ -65,6 +65,6 @@ class Failing(Brought):
 
 
 def test_a_model_that_fails_takes_no_other_score_away(caplog: pytest.LogCaptureFixture) -> None:
-    found = predictive_scores({"failing": (1, NOW, Failing()), **PRIORS}, features_of(BUYER, NOW), NOW)
+    found = predictive_scores({"failing": (1, NOW, Failing()), **PRIORS}, BUYER, NOW)
     assert found["churn_risk"] is not None
     assert "the model failing says nothing" in caplog.text
