@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from personalization import telemetry
-from personalization.errors import ArtifactRefused, NotFound
+from personalization.errors import ArtifactRefused, NotFound, PersonalizationError
 from personalization.models import artifact
 from personalization.models.base import Family, Model
 from personalization.storage.model_versions import ModelVersion, ModelVersionStore
@@ -78,7 +78,7 @@ class Shelf:
     def _take(self, version: ModelVersion) -> None:
         try:
             model = self.load(version)
-        except (ArtifactRefused, NotFound) as refused:
+        except PersonalizationError as refused:  # also where an optional dependency is missing here
             self._refused.inc()
             log.error("%s %s of %s does not serve: %s", version.model_id, version.version, version.tenant_id, refused)
             return
