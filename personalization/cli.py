@@ -32,6 +32,7 @@ from personalization.lab.pages import page
 from personalization.lab.policy_bench import PolicyBench, bench_policies
 from personalization.lab.scenarios import OFF_POLICY, SCENARIOS, USUAL
 from personalization.operations import judging
+from personalization.operations.training import Lineage
 from personalization.rest.answering import encoded
 from personalization.security.identity import new_key
 from personalization.service import PersonalizationService
@@ -292,7 +293,8 @@ def _train(arguments: argparse.Namespace) -> int:
             told = teaching.taught_by_log(life, arguments.model or list(house.shelf.families), _bar)
         else:
             rows = teaching.examples_in(arguments.file, arguments.outcome, arguments.time, arguments.person, arguments.allow)
-            told = [teaching.taught_by_table(life, arguments.model[0], rows, arguments.source, arguments.file)]
+            lineage = Lineage(source=arguments.source, file=arguments.file.name, timed=arguments.time is not None)
+            told = [teaching.taught_by_table(life, arguments.model[0], rows, lineage)]
     if arguments.json:
         arguments.json.write_text(json.dumps(told, indent=1) + "\n")
     _show(f"Models of {arguments.tenant}", teaching.COLUMNS, teaching.rows_of(told))

@@ -29,8 +29,8 @@ def taught_by_log(life: ModelLife, model_ids: Sequence[str], bars: Bars) -> list
     return told
 
 
-def taught_by_table(life: ModelLife, model_id: str, examples: Examples, source: str, file: Path) -> Document:
-    return life.keep(life.begun(model_id, "command"), examples, Lineage(source=source, file=file.name))
+def taught_by_table(life: ModelLife, model_id: str, examples: Examples, lineage: Lineage) -> Document:
+    return life.keep(life.begun(model_id, "command"), examples, lineage)
 
 
 def examples_in(file: Path, outcome: str, time: str | None, person: str | None, leaks: Sequence[str]) -> Examples:

@@ -29,8 +29,6 @@ UNTRAINED = "untrained"
 #: Microseconds between two looks at whether a live version has drifted.
 WATCH_EVERY = 6 * HOUR
 _NO_STEP: Step = lambda done, total: None  # noqa: E731
-#: Rows the log must have grown by before a model is trained anew, in least cases of its family.
-_FRESH = 1.0
 _PROMOTABLE = (ModelStatus.READY, ModelStatus.SHADOW, ModelStatus.RETIRED)
 
 
@@ -120,15 +118,16 @@ class ModelLife:
         return self.told(self._found(version.model_id, version.version))
 
     def schedule(self, now: int) -> None:
-        """Ask for new versions of what is due: old enough, and the log has grown since by what a version takes."""
+        """Ask for new versions of what the log teaches and is due: old enough, and the log has grown since by what one takes."""
         schedule, head = self._config().retraining, self._storage.log.heads().get(self._tenant_id, 0)
         if not schedule.automatic:
             return
         for model_id, family in self._shelf.families.items():
             newest = self._versions.newest(self._tenant_id, model_id, 1)
-            seen = (newest[0].document.get("lineage") or {}).get("log_seq") or 0 if newest else 0
+            lineage = (newest[0].document.get("lineage") or {}) if newest else {}
             due = not newest or (newest[0].status is not ModelStatus.TRAINING and newest[0].created_at + schedule.every <= now)
-            if due and head - seen >= _FRESH * family.least:
+            by_log = lineage.get("source") in (None, "events")  # what a table taught has an outcome of its own
+            if due and by_log and head - (lineage.get("log_seq") or 0) >= family.least:
                 self.begun(model_id, "schedule")
 
     def watch(self, now: int) -> None:

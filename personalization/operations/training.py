@@ -39,11 +39,13 @@ _BINS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Lineage:
-    """Where examples came from. log_seq: the newest row that was read, where it was a log."""
+    """Where examples came from. log_seq: the newest row that was read, where it was a log. timed: whether `at` is a time, or
+    rows of a file were dealt at random."""
 
     source: str
     log_seq: int | None = None
     file: str | None = None
+    timed: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,7 +69,7 @@ def made(shelf: Shelf, version: ModelVersion, examples: Examples, lineage: Linea
     except Invalid as thin:
         return Made(version=replace(version, status=ModelStatus.FAILED, document={**told, "report": [thin.detail]}))
     gate = gated(shelf, family, judged, judging, live)
-    told |= {**_figures(judged, gate), "report": _report(family, judged, teaching, judging, gate)}
+    told |= {**_figures(judged, gate), "report": _report(family, judged, teaching, judging, gate, lineage.timed)}
     known = reference(latest(teaching).table, loss(judged.losses, judging.people))
     packed = {"model": model.pack(), "reference": known.pack()}
     body = artifact.written(packed, family.model_id)
@@ -127,14 +129,15 @@ def _figures(judged: Judged, gate: Document) -> Document:
 
 
 def _lineage(lineage: Lineage, examples: Examples, teaching: Examples, seed: int) -> Document:
-    span = (None, None) if not len(examples) else (rfc3339(int(examples.at[0])), rfc3339(int(examples.at[-1])))
+    timed = lineage.timed and len(examples) > 0
+    span = (rfc3339(int(examples.at[0])), rfc3339(int(examples.at[-1]))) if timed else (None, None)
     return {
         "source": lineage.source,
         "file": lineage.file,
         "log_seq": lineage.log_seq,
         "from": span[0],
         "until": span[1],
-        "taught_until": rfc3339(int(teaching.at[-1]) + teaching.horizon) if len(teaching) else None,
+        "taught_until": rfc3339(int(teaching.at[-1]) + teaching.horizon) if timed and len(teaching) else None,
         "horizon_days": examples.horizon / DAY,
         "cases": len(examples),
         "people": len(np.unique(examples.people)),
@@ -152,11 +155,12 @@ def _curves(judged: Judged) -> Document:
     }
 
 
-def _report(family: Family, judged: Judged, teaching: Examples, judging: Examples, gate: Document) -> list[str]:
+def _report(family: Family, judged: Judged, teaching: Examples, judging: Examples, gate: Document, timed: bool) -> list[str]:
     """Plain sentences, the most important first."""
     what = "sends" if family.case is Case.SEND else "people at a moment"
-    since = f"from {rfc3339(int(judging.at[0]))} on"
-    told = [f"{len(teaching):,} {what} taught, {len(judging):,} {since} judged; none of those judged was known when it was taught."]
+    later = f"{len(judging):,} from {rfc3339(int(judging.at[0]))} on judged; none of those was known when it was taught."
+    drawn = f"{len(judging):,} drawn at random judged, since the rows have no time: expect less of the future."
+    told = [f"{len(teaching):,} {what} taught, {later if timed else drawn}"]
     for name, value in judged.metrics.items():
         base = f", one prediction for all has {judged.base[name]:.4g}" if name in judged.base else ""
         told.append(f"{name} is {value:.4g}{base}.")

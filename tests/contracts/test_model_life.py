@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+import numpy as np
 import pytest
 
 from personalization.clock import DAY, HOUR, ManualClock
@@ -13,6 +14,7 @@ from personalization.models.base import Case, Examples
 from personalization.models.shelf import Shelf
 from personalization.operations.model_life import ModelLife
 from personalization.operations.trainer import SCHEDULE_EVERY, Trainer
+from personalization.operations.training import Lineage
 from personalization.storage.base import Storage
 from personalization.storage.model_versions import ModelVersion
 from personalization.tenant import Retraining, TenantConfig
@@ -72,7 +74,7 @@ def test_a_version_is_trained_in_the_background_and_judged_on_the_future(world: 
     assert lineage["taught_until"] < lineage["until"]
     assert len(told["calibration"]["y"]) == 10
     assert len(told["digest"]) == 64
-    assert any("none of those judged was known" in sentence for sentence in told["report"])
+    assert any("none of those was known" in sentence for sentence in told["report"])
 
 
 def test_the_first_version_serves_once_promoted_and_every_process_takes_it_up(world: World) -> None:
@@ -215,3 +217,21 @@ def test_a_drifting_world_raises_an_alarm_and_a_shadow_is_judged_beside(world: W
     assert drifted["loss"]["level"] == "drifted"
     assert "Retrain" in drifted["sentences"][0]
     assert [(c["version"], c["verdict"]) for c in drifted["challengers"]] == [(2, "better")]
+
+
+def test_what_a_table_taught_is_not_replaced_by_the_log(world: World) -> None:
+    world.config = TenantConfig(retraining=Retraining(every=DAY))
+    table = replace_times(world.examine("acme", Case.PERSON, NOW, None))
+    told = world.life.keep(world.life.begun("planted", "command"), table, Lineage(source="csv", file="own.csv", timed=False))
+    assert told["status"] == "live"
+    assert told["lineage"]["from"] is None
+    assert "drawn at random" in told["report"][0]
+    ada = user(world.store)
+    world.store.log.append_events("acme", [event(user_ref=ada) for _ in range(150)], NOW)
+    world.clock.advance(2 * DAY)
+    assert world.trainer.step() == 0
+
+
+def replace_times(examples: Examples) -> Examples:
+    """The cases of a file without a time: in some order."""
+    return replace(examples, at=np.arange(len(examples)), horizon=0)
