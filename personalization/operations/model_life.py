@@ -13,7 +13,7 @@ from personalization.errors import ArtifactRefused, Conflict, Invalid, NotFound,
 from personalization.models.base import Examples
 from personalization.models.shelf import Shelf
 from personalization.operations.paging import number_of, page
-from personalization.operations.training import Examine, Lineage, Step, appraised, gate_sentence, made
+from personalization.operations.training import Examine, Lineage, Step, appraised, made
 from personalization.operations.watching import watched
 from personalization.storage.base import Storage
 from personalization.storage.model_versions import ARTIFACTS_KEPT, ModelVersion
@@ -53,6 +53,10 @@ class ModelLife:
         if newest and (live is None or newest[0].version != live.version):
             told["newest"] = {"version": str(newest[0].version), "status": str(newest[0].status)}
         return told
+
+    def begun_ever(self) -> list[str]:
+        """Families with a version, whatever became of it."""
+        return [model_id for model_id in self._shelf.families if self._versions.newest(self._tenant_id, model_id, 1)]
 
     def versions(self, model_id: str, limit: int, cursor: str | None) -> Document:
         self._shelf.family(model_id)
@@ -110,11 +114,9 @@ class ModelLife:
         found = made(self._shelf, version, examples, lineage, self.live(version.model_id))
         kept = self._versions.trained(found.version, self._clock.now(), found.body, found.digest)
         (self._failed if found.version.status is ModelStatus.FAILED else self._trained).inc()
-        if kept and found.version.status is ModelStatus.READY and self._config().retraining.promote:
-            try:
-                return self.promote(version.model_id, version.version)
-            except PromotionRefused:
-                pass
+        ready = kept and found.version.status is ModelStatus.READY
+        if ready and self._config().retraining.promote and found.version.document["gate"]["promotes"]:
+            return self.promote(version.model_id, version.version)
         return self.told(self._found(version.model_id, version.version))
 
     def schedule(self, now: int) -> None:
@@ -180,10 +182,9 @@ class ModelLife:
             raise Conflict(f"Version {version.version} is {version.status}; only a trained version that does not serve can.")
         live, document = self.live(model_id), dict(version.document)
         if status is ModelStatus.LIVE:
-            gate = self._gate(version, live)
-            if not gate["promotes"]:
-                raise PromotionRefused(model_id, version.version, gate_sentence(gate))
-            document |= {"gate": gate, "replaces": None if live is None else live.version}
+            if live is not None:
+                document["gate"] = self._passed(version, live)
+            document["replaces"] = None if live is None else live.version
         return self._moved(version, status, document)
 
     def rollback(self, model_id: str) -> Document:
@@ -195,13 +196,13 @@ class ModelLife:
         version = self._found(model_id, before)
         return self._moved(version, ModelStatus.LIVE, version.document)
 
-    def _gate(self, version: ModelVersion, live: ModelVersion | None) -> Mapping[str, Any]:
-        """As it was judged, unless another version lives since."""
-        known: Mapping[str, Any] = version.document["gate"]
-        against = None if live is None else live.version
-        if known["against"] == against:
-            return known
-        gate: Mapping[str, Any] = self.evaluate(version.model_id, version.version)["gate"]
+    def _passed(self, version: ModelVersion, live: ModelVersion) -> Mapping[str, Any]:
+        """The gate beside the live version, as it was judged unless another one lives since. Raises PromotionRefused."""
+        gate: Mapping[str, Any] = version.document["gate"]
+        if gate["against"] != live.version:
+            gate = self.evaluate(version.model_id, version.version)["gate"]
+        if not gate["promotes"]:
+            raise PromotionRefused(version.model_id, version.version, gate["sentence"])
         return gate
 
     def _moved(self, version: ModelVersion, status: ModelStatus, document: Mapping[str, Any]) -> Document:

@@ -23,9 +23,9 @@ class Models:
         self._life, self._policies, self._families = life, policies, families
 
     def listed(self, limit: int, cursor: str | None) -> Document:
-        """Policies in order of model_id, then the families."""
+        """Policies in order of model_id, then the families of which a version was ever asked for."""
         after = key_of(cursor)
-        places = sorted([*(f"0{name}" for name in self._policies.names()), *(f"1{name}" for name in self._families)])
+        places = sorted([*(f"0{name}" for name in self._policies.names()), *(f"1{name}" for name in self._life.begun_ever())])
         wanted = [place for place in places if place > after][: limit + 1]
         return page([self.found(place[1:]) for place in wanted[:limit]], wanted, limit, str)
 

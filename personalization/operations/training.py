@@ -99,26 +99,26 @@ def latest(examples: Examples) -> Examples:
 
 
 def gated(shelf: Shelf, family: Family, judged: Judged, judging: Examples, live: ModelVersion | None) -> Document:
-    """How the challenger that was judged stands beside the live version on the same cases."""
-    champion = _champion(shelf, live)
-    if champion is None or live is None:
-        return {"against": None, "verdict": "first", "promotes": True, "cases": len(judging)}
+    """How the challenger that was judged stands beside the live version on the same cases. A first version stands beside the
+    prior, and where there is none beside one prediction for all; it then only has to lose no more."""
+    champion = family.prior() if live is None else _champion(shelf, live)
+    if champion is None:
+        worse = [name for name in judged.base if name.endswith("log_loss") and judged.metrics[name] > judged.base[name]]
+        words = f"It is no better than one prediction for all ({', '.join(worse)})." if worse else "Nothing stands beside it."
+        return {"against": None, "verdict": "first", "promotes": not worse, "cases": len(judging), "sentence": words}
     found = compared(family.judge(champion, judging).losses, judged.losses, judging.people)
+    promotes = found.improvement >= 0.0 if live is None else found.promotes
     figures = {"champion_loss": found.champion, "challenger_loss": found.challenger, "low": found.low, "high": found.high}
-    told = {
-        "against": live.version,
-        "verdict": found.verdict,
-        "promotes": found.promotes,
-        "cases": len(judging),
-        "people": found.people,
-    }
-    return {**told, **_rounded(figures), "sentence": found.sentence}
+    told = {"against": 0 if live is None else live.version, "verdict": found.verdict, "promotes": promotes}
+    beside = "The published prior" if live is None else f"Version {live.version}"
+    sentence = f"{beside} is the champion. {found.sentence}"
+    return {**told, "cases": len(judging), "people": found.people, **_rounded(figures), "sentence": sentence}
 
 
-def _champion(shelf: Shelf, live: ModelVersion | None) -> Model | None:
-    """None where there is none to compare with: nothing lives, or what lives cannot be read any more."""
+def _champion(shelf: Shelf, live: ModelVersion) -> Model | None:
+    """None where what lives cannot be read any more."""
     try:
-        return None if live is None else shelf.load(live)
+        return shelf.load(live)
     except (ArtifactRefused, NotFound):
         return None
 
@@ -164,13 +164,7 @@ def _report(family: Family, judged: Judged, teaching: Examples, judging: Example
     for name, value in judged.metrics.items():
         base = f", one prediction for all has {judged.base[name]:.4g}" if name in judged.base else ""
         told.append(f"{name} is {value:.4g}{base}.")
-    return [*told, gate_sentence(gate)]
-
-
-def gate_sentence(gate: Mapping[str, Any]) -> str:
-    if gate["verdict"] == "first":
-        return "It is the first version, so nothing stands beside it."
-    return f"Against version {gate['against']}: {gate['sentence']}"
+    return [*told, gate["sentence"]]
 
 
 def _rounded(figures: Mapping[str, float]) -> dict[str, float | None]:
