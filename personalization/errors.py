@@ -23,7 +23,7 @@ PersonalizationError
 ├── OutboundFailed              something fetched from elsewhere did not come (503)
 ├── RenderingFailed             a template failed at render time; the baseline answers instead
 ├── SealBroken                  a sealed value does not open: wrong key or altered bytes
-├── ArtifactRefused             a model's bytes are cut, altered, foreign or pickled; the version before goes on
+├── ArtifactRefused             a model's bytes are cut, altered, foreign or pickled; the version before goes on (409)
 └── MisconfiguredError          settings that must not start (doctor says how to mend them)
     └── ExtraMissing            something asked for needs an optional dependency
 """
@@ -240,7 +240,7 @@ class ExtraMissing(MisconfiguredError):
 
 
 class ArtifactRefused(PersonalizationError):
-    title = "Artifact refused"
+    status, title = 409, "Artifact refused"
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The model artifact is not used: {reason}. The version before it goes on serving; train it again.")

@@ -65,8 +65,8 @@ class ModelLife:
 
     def live(self, model_id: str) -> ModelVersion | None:
         self._shelf.family(model_id)
-        ours = (self._tenant_id, model_id)
-        return next((v for v in self._versions.live() if (v.tenant_id, v.model_id) == ours), None)
+        found = self._versions.newest(self._tenant_id, model_id, 1, status=ModelStatus.LIVE)
+        return found[0] if found else None
 
     def told(self, version: ModelVersion) -> Document:
         return {
@@ -142,7 +142,8 @@ class ModelLife:
             found: Document
             try:
                 later = _since(self._examine(self._tenant_id, family.case, now, _NO_STEP), [live])
-                found = watched(self._shelf, live, self._shadows(model_id), later)
+                shadows = self._versions.newest(self._tenant_id, model_id, ARTIFACTS_KEPT, status=ModelStatus.SHADOW)
+                found = watched(self._shelf, live, shadows, later)
             except (Invalid, NotFound, ArtifactRefused) as thin:
                 found = {"alarm": False, "sentences": [thin.detail]}
             if found["alarm"]:
@@ -151,10 +152,6 @@ class ModelLife:
             first = (seen or {}).get("alarmed_at") or (rfc3339(now) if found["alarm"] else None)
             told = {"at": rfc3339(now), "alarmed_at": first, **found}
             self._moved(live, live.status, {**live.document, "monitoring": told})
-
-    def _shadows(self, model_id: str) -> list[ModelVersion]:
-        newest = self._versions.newest(self._tenant_id, model_id, ARTIFACTS_KEPT)
-        return [version for version in newest if version.status is ModelStatus.SHADOW]
 
     # -- judging and serving -----------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ to all cases afterwards: what was judged is what serves.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, replace
@@ -26,6 +27,8 @@ from personalization.models.shelf import Shelf
 from personalization.storage.model_versions import ModelVersion
 from personalization.version import VERSION
 from personalization.vocabulary import ModelStatus
+
+log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 Step = Callable[[int, int], None]
@@ -67,7 +70,10 @@ def made(shelf: Shelf, version: ModelVersion, examples: Examples, lineage: Linea
         model = family.fit(teaching, np.random.default_rng(version.version))
         judged = family.judge(model, judging)
     except Invalid as thin:
-        return Made(version=replace(version, status=ModelStatus.FAILED, document={**told, "report": [thin.detail]}))
+        return _failed(version, told, thin.detail)
+    except Exception as broken:  # a family that somebody brought must not be tried for ever
+        log.exception("%s cannot be taught", family.model_id)
+        return _failed(version, told, f"The family {family.model_id} failed ({broken!r}); the server's log tells where. Mend it.")
     gate = gated(shelf, family, judged, judging, live)
     told |= {**_figures(judged, gate), "report": _report(family, judged, teaching, judging, gate, lineage.timed)}
     known = reference(latest(teaching).table, loss(judged.losses, judging.people))
@@ -75,6 +81,10 @@ def made(shelf: Shelf, version: ModelVersion, examples: Examples, lineage: Linea
     body = artifact.written(packed, family.model_id)
     ready = replace(version, status=ModelStatus.READY, document=told)
     return Made(version=ready, body=body, digest=artifact.digest_of(body))
+
+
+def _failed(version: ModelVersion, told: Document, why: str) -> Made:
+    return Made(version=replace(version, status=ModelStatus.FAILED, document={**told, "report": [why]}))
 
 
 def _too_few(family: Family, cases: int) -> str:

@@ -42,8 +42,10 @@ class ModelVersionStore(Protocol):
 
     def get(self, tenant_id: str, model_id: str, version: int) -> ModelVersion | None: ...
 
-    def newest(self, tenant_id: str, model_id: str, limit: int, before: int | None = None) -> list[ModelVersion]:
-        """Newest first, those with version < before."""
+    def newest(
+        self, tenant_id: str, model_id: str, limit: int, before: int | None = None, status: ModelStatus | None = None
+    ) -> list[ModelVersion]:
+        """Newest first, those with version < before, of that status."""
         ...
 
     def artifact(self, tenant_id: str, model_id: str, version: int) -> bytes | None: ...

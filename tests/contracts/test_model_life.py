@@ -235,3 +235,11 @@ def test_what_a_table_taught_is_not_replaced_by_the_log(world: World) -> None:
 def replace_times(examples: Examples) -> Examples:
     """The cases of a file without a time: in some order."""
     return replace(examples, at=np.arange(len(examples)), horizon=0)
+
+
+def test_a_family_that_breaks_fails_once_with_its_reason(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Planted, "fit", lambda *given: 1 / 0)
+    failed = world.train()
+    assert failed.status is ModelStatus.FAILED
+    assert "ZeroDivisionError" in failed.document["report"][0]
+    assert world.trainer.step() == 0

@@ -68,6 +68,8 @@ def test_one_version_is_live_and_the_one_before_retires(store: Storage) -> None:
     assert moved.document["gate"] == "better"
     assert [(v.tenant_id, v.version) for v in store.model_versions.live()] == [("twin", 1), ("acme", 2)]
     assert store.model_versions.live(after=seen) == [moved]
+    assert store.model_versions.newest("acme", "engagement", 9, status=ModelStatus.LIVE) == [moved]
+    assert store.model_versions.newest("acme", "engagement", 9, status=ModelStatus.SHADOW) == []
     assert [(v.version, v.status) for v in store.model_versions.newest("acme", "engagement", 10)] == [(2, "live"), (1, "retired")]
     assert store.model_versions.move("acme", "engagement", 9, ModelStatus.LIVE, NOW, {}) is None
 

@@ -41,9 +41,11 @@ class MemoryModelVersions(Room):
         found = self._house.model_versions.get((tenant_id, model_id, version))
         return None if found is None else found[0]
 
-    def newest(self, tenant_id: str, model_id: str, limit: int, before: int | None = None) -> list[ModelVersion]:
+    def newest(
+        self, tenant_id: str, model_id: str, limit: int, before: int | None = None, status: ModelStatus | None = None
+    ) -> list[ModelVersion]:
         ours = [v for v in self._all() if (v.tenant_id, v.model_id) == (tenant_id, model_id)]
-        found = [v for v in ours if before is None or v.version < before]
+        found = [v for v in ours if (before is None or v.version < before) and status in (None, v.status)]
         return sorted(found, key=lambda v: -v.version)[:limit]
 
     def artifact(self, tenant_id: str, model_id: str, version: int) -> bytes | None:

@@ -53,9 +53,12 @@ class SqlModelVersions:
         found = self._found(sa.select(*_COLUMNS).where(_of(tenant_id, model_id), table.c.version == version))
         return found[0] if found else None
 
-    def newest(self, tenant_id: str, model_id: str, limit: int, before: int | None = None) -> list[ModelVersion]:
+    def newest(
+        self, tenant_id: str, model_id: str, limit: int, before: int | None = None, status: ModelStatus | None = None
+    ) -> list[ModelVersion]:
         older = sa.true() if before is None else table.c.version < before
-        wanted = sa.select(*_COLUMNS).where(_of(tenant_id, model_id), older)
+        standing = sa.true() if status is None else table.c.status == status
+        wanted = sa.select(*_COLUMNS).where(_of(tenant_id, model_id), older, standing)
         return self._found(wanted.order_by(table.c.version.desc()).limit(limit))
 
     def artifact(self, tenant_id: str, model_id: str, version: int) -> bytes | None:
