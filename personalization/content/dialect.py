@@ -7,6 +7,7 @@ length of texts, never attributes of Python objects. What one render may loop, w
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import inspect
 import sys
@@ -15,8 +16,9 @@ from functools import wraps
 from io import StringIO
 from typing import Any, ClassVar, Protocol, TextIO
 
+from babel import Locale
 from liquid import BoundTemplate, Environment, RenderContext
-from liquid.builtin.expressions import Filter, KeywordArgument
+from liquid.builtin.expressions import Filter, KeywordArgument, Literal
 from liquid.builtin.output import Output, OutputNode
 from liquid.builtin.tags.echo_tag import EchoNode, EchoTag
 from liquid.exceptions import LiquidError, OutputStreamLimitError, UndefinedError, UnknownFilterError
@@ -24,6 +26,8 @@ from liquid.stringify import to_liquid_string
 from liquid.token import Token
 from liquid.undefined import UNDEFINED, Undefined
 
+from personalization.content import wording
+from personalization.content.direction import inserted
 from personalization.content.formats import Presentation, Unformattable
 
 #: Names that every template knows without anyone giving them.
@@ -39,9 +43,27 @@ MAX_STEPS = 400_000
 
 #: `safe` would let a value's markup through the escaping of html parts.
 _WITHDRAWN_FILTERS = ("safe",)
-_PRESENTED = ("date", "time", "datetime", "number", "percent", "money")
 
 AnyFilter = Callable[..., Any]
+
+#: The filters that write for a person, each with a value that tries its arguments when a template is saved.
+_PRESENTED: dict[str, tuple[AnyFilter, object]] = {
+    "date": (Presentation.date, "now"),
+    "time": (Presentation.time, "now"),
+    "datetime": (Presentation.datetime, "now"),
+    "relative": (wording.relative, "now"),
+    "number": (Presentation.number, 1),
+    "percent": (Presentation.percent, 1),
+    "money": (Presentation.money, 1),
+    "currency": (Presentation.money, 1),
+    "unit": (wording.unit, 1),
+    "plural": (wording.plural, 1),
+    "select": (wording.select, ""),
+    "list": (wording.listed, ()),
+}
+#: Filters after which a missing value is no hole.
+CATCHING = frozenset({"default", "select"})
+_TRIAL = Presentation(Locale("en"), dt.UTC, 0, "EUR")
 
 
 class Presented(Protocol):
@@ -83,13 +105,13 @@ def item(value: object, key: object) -> Any:
     return len(value) if isinstance(value, str) and key == "size" else None
 
 
-def written(value: object, autoescape: bool, token: Token | None = None) -> str:
-    """The text of a value as an output statement writes it. Raises UndefinedError and Refused."""
+def written(value: object, autoescape: bool, rtl: bool, token: Token | None = None) -> str:
+    """The text of a value as an output statement writes it into a text that is `rtl`. Raises UndefinedError and Refused."""
     if isinstance(value, Mapping) and not isinstance(value, Undefined):
         raise Refused("an object cannot be written out; name one of its fields", token=token)
     if _joined(value, "") > MAX_CHARACTERS:
         raise too_long()
-    return to_liquid_string(value, autoescape)
+    return inserted(to_liquid_string(value, autoescape), rtl)
 
 
 class Context(RenderContext):
@@ -156,18 +178,23 @@ class BoundPart(BoundTemplate):
         return {}  # the library would put a variable named "partial" before the caller's
 
 
+def _output(node: OutputNode | EchoNode, context: RenderContext) -> str:
+    rtl = isinstance(context, Context) and context.presentation.rtl
+    return written(node.expression.evaluate(context), context.autoescape, rtl, node.token)
+
+
 class _OutputNode(OutputNode):
     __slots__ = ()
 
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
-        return buffer.write(written(self.expression.evaluate(context), context.autoescape, self.token))
+        return buffer.write(_output(self, context))
 
 
 class _EchoNode(EchoNode):
     __slots__ = ()
 
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
-        return buffer.write(written(self.expression.evaluate(context), context.autoescape, self.token))
+        return buffer.write(_output(self, context))
 
 
 class _Output(Output):
@@ -191,11 +218,10 @@ class Dialect(Environment):
         self.add_tag(_Echo)
         for name in _WITHDRAWN_FILTERS:
             del self.filters[name]
-        self.filters.update({name: _presented(name) for name in _PRESENTED})
-        self.filters["currency"] = self.filters["money"]
+        self.filters.update({name: _presented(name, func) for name, (func, _) in _PRESENTED.items()})
         for name, cost in _COSTS.items():
             self.filters[name] = _bounded(self.filters[name], cost)
-        for name in self.filters.keys() - {"default"}:
+        for name in self.filters.keys() - CATCHING:
             self.filters[name] = _passing_absence(self.filters[name])
 
     def check(self, used: Filter) -> None:
@@ -210,6 +236,8 @@ class Dialect(Environment):
             inspect.signature(self.filters[used.name]).bind_partial(None, *positional, **named)
         except TypeError as mismatch:
             raise Refused(f"the filter {used.name!r} has {mismatch}; correct its arguments", token=used.token) from mismatch
+        if used.name in _PRESENTED:
+            _try(used)
 
     def part(self, source: str) -> BoundPart:
         """Parse. Raises LiquidError."""
@@ -236,21 +264,37 @@ def _passing_absence(func: AnyFilter) -> AnyFilter:
     return filter_
 
 
-def _presented(name: str) -> AnyFilter:
-    method = getattr(Presentation, name)
-
-    @wraps(method)
-    def filter_(left: object, *args: object, context: Presented, **kwargs: object) -> str:
+def _presented(name: str, func: AnyFilter) -> AnyFilter:
+    @wraps(func)
+    def filter_(left: object, *args: object, context: Presented, **kwargs: object) -> object:
         try:
-            return str(method(context.presentation, left, *args, **kwargs))
+            return func(context.presentation, left, *args, **kwargs)
         except Unformattable as refused:
             raise Refused(f"the filter {name!r} failed: {refused}", token=None) from refused
 
-    parameters = list(inspect.signature(method).parameters.values())[1:]
-    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY)
-    filter_.__signature__ = inspect.Signature([*parameters, context])  # type: ignore[attr-defined]  # read by inspect
+    parameters = inspect.signature(func).parameters.values()
+    filter_.__signature__ = inspect.Signature(list(parameters)[1:])  # type: ignore[attr-defined]  # read by inspect
     filter_.with_context = True  # type: ignore[attr-defined]  # read by python-liquid
     return filter_
+
+
+def _try(used: Filter) -> None:
+    """Raises Refused when the filter does not take the arguments that stand in the template, whatever the value."""
+    func, value = _PRESENTED[used.name]
+    args = [argument.value for argument in used.args if not isinstance(argument, KeywordArgument)]
+    kwargs = {argument.name: argument.value for argument in used.args if isinstance(argument, KeywordArgument)}
+    try:
+        bound = inspect.signature(func).bind(_TRIAL, value, *args, **kwargs)
+        if all(isinstance(argument, Literal) for argument in (*args, *kwargs.values())):
+            func(*(_plain(argument) for argument in bound.args), **{name: _plain(given) for name, given in bound.kwargs.items()})
+    except (TypeError, Unformattable) as wrong:
+        raise Refused(f"the filter {used.name!r} cannot be used like this: {wrong}", token=used.token) from wrong
+    except Exception as wrong:  # Babel raises anything on a pattern that CLDR does not have
+        raise Refused(f"the filter {used.name!r} cannot be used like this: CLDR has no such pattern", token=used.token) from wrong
+
+
+def _plain(argument: object) -> object:
+    return argument.value if isinstance(argument, Literal) else argument
 
 
 def _bounded(func: AnyFilter, cost: Callable[..., int]) -> AnyFilter:

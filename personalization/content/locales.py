@@ -115,9 +115,19 @@ def babel_locale(tag: str) -> Locale:
     return Locale("en")
 
 
+@lru_cache(maxsize=1024)
+def script_of(tag: str) -> str:
+    """The ISO 15924 code a text of that tag is written in; "" where CLDR names none.
+
+    >>> script_of("sr"), script_of("sr-Latn"), script_of("zh-TW")
+    ('Cyrl', 'Latn', 'Hant')
+    """
+    return _written(_subtags(tag))[1] if tag != ANY_LOCALE and _valid(tag) else ""
+
+
 def forget() -> None:
     """Drop every remembered tag: a made-up one may be somebody's own."""
-    for remembering in (canonical_language, _choose, language_match, babel_locale, _valid, _subtags):
+    for remembering in (canonical_language, _choose, language_match, babel_locale, script_of, _valid, _subtags):
         remembering.cache_clear()
 
 

@@ -36,7 +36,7 @@ from liquid.builtin.tags.unless_tag import UnlessNode
 from liquid.expression import Expression
 from liquid.undefined import is_undefined
 
-from personalization.content.dialect import BUILTIN_NAMES, PLAIN, Dialect, Refused
+from personalization.content.dialect import BUILTIN_NAMES, CATCHING, PLAIN, Dialect, Refused
 
 #: A variable's path from the top, such as ("user", "first_name").
 Segments = tuple[str | int, ...]
@@ -187,7 +187,7 @@ class _Reader:
         uncaught = self._uncaught(_bounded(expression.left), guarded, scope)
         for used in expression.filters or ():
             self._dialect.check(used)
-            if used.name == "default":
+            if used.name in CATCHING:
                 uncaught = _NONE
             for argument in used.children():
                 uncaught |= self._uncaught(_bounded(argument), guarded, scope)

@@ -41,7 +41,9 @@ from personalization.content.dialect import (
     too_long,
     written,
 )
+from personalization.content.direction import directed, inserted, without_isolates_in_tags
 from personalization.content.formats import Presentation
+from personalization.content.languages import right_to_left
 from personalization.content.locales import babel_locale
 from personalization.content.reading import Reading, Segments, length, read, static_path
 from personalization.errors import MissingVariables, RenderingFailed, TemplateInvalid
@@ -114,7 +116,7 @@ class CompiledContent:
         missing = self.missing(values)
         if missing:
             raise MissingVariables(missing)
-        presentation = Presentation(babel_locale(locale), zone, now, currency)
+        presentation = Presentation(babel_locale(locale), zone, now, currency, right_to_left(locale))
         return {name: part.render(values, presentation) for name, part in self._parts.items()}
 
     def length(self, part: str) -> int:
@@ -167,7 +169,11 @@ class _Part:
             raise MissingVariables([str(undefined.message)]) from undefined
         except Exception as failed:  # a filter may raise anything on a value it was not made for
             raise RenderingFailed(f"The part {self.name} was not rendered: {_cause(failed)}.") from failed
-        return _single_line(text) if self.name in SINGLE_LINE_PARTS else text
+        if self.name in SINGLE_LINE_PARTS:
+            return _single_line(text)
+        if presentation.rtl and self.name in ESCAPED_PARTS:
+            return directed(without_isolates_in_tags(text))
+        return without_isolates_in_tags(text) if self.name in ESCAPED_PARTS else text
 
     def interpret(self, values: Values, presentation: Presentation) -> str:
         return self.template.run(values, presentation, self.iterations)
@@ -289,6 +295,7 @@ def _outermost(paths: Iterable[Segments]) -> list[Segments]:
 @dataclass(frozen=True)
 class _Presented:
     presentation: Presentation
+    rtl: bool
 
 
 _Piece = Callable[[Values, _Presented], str]
@@ -312,7 +319,7 @@ def _filling(nodes: Iterable[Node], dialect: Dialect) -> Callable[[Values, Prese
 
 
 def _fill(pieces: tuple[str | _Piece, ...], values: Values, presentation: Presentation) -> str:
-    presented = _Presented(presentation)
+    presented = _Presented(presentation, presentation.rtl)
     text = "".join([piece if isinstance(piece, str) else piece(values, presented) for piece in pieces])
     if len(text) > MAX_CHARACTERS:
         raise too_long()
@@ -337,7 +344,9 @@ def _output(node: OutputNode, dialect: Dialect) -> _Piece | None:
             value = absent
         for step in steps:
             value = step(value, presented)
-        return value if type(value) is str and not escaping else written(value, escaping, token)
+        if type(value) is str and not escaping:
+            return inserted(value, presented.rtl)
+        return written(value, escaping, presented.rtl, token)
 
     return write
 

@@ -6,7 +6,7 @@ import pytest
 
 from personalization.clock import instant, zone
 from personalization.content.templates import compile_content
-from personalization.errors import RenderingFailed
+from personalization.errors import RenderingFailed, TemplateInvalid
 
 NOW = instant("2026-11-23T10:00:00Z")
 
@@ -103,17 +103,47 @@ def test_percent_takes_a_share() -> None:
         (" | money", "a lot", "no number"),
         (" | money", True, "no|cannot"),
         (" | money", [1], "cannot be read"),
-        (" | money: 'euro'", 1, "three capital letters"),
         (" | number", "1e999999", "18 digits"),
         (" | number", "NaN", "not finite"),
-        (" | number: 99", 1, "decimals"),
-        (" | date: '%Q'", "2026-11-23", "directive"),
         (" | date", [1], "cannot be read"),
         (" | date", 10**30, "calendar"),
         (" | time", "soon", "ISO 8601"),
-        (" | datetime: 'QQQQQQQQ'", "2026-11-23", "wrong kind|pattern"),
     ],
 )
 def test_what_cannot_be_formatted_fails_with_a_reason(source: str, value: object, reason: str) -> None:
     with pytest.raises(RenderingFailed, match=reason):
         shown(source, value)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (" | money: 'euro'", "three capital letters"),
+        (" | money: 'XYZ'", "CLDR knows no currency XYZ"),
+        (" | number: 99", "decimals"),
+        (" | number: 'two'", "decimals"),
+        (" | percent: -1", "decimals"),
+        (" | date: '%Q'", "directive"),
+        (" | date: 'long', 'short'", "too many positional arguments"),
+        (" | datetime: 'QQQQQQQQ'", "no such pattern"),
+        (" | time: 3", "date pattern is a text"),
+        (" | unit: 'parsec-ish'", "no such unit"),
+        (" | unit", "name"),
+        (" | list: 'xor'", "and, or, or unit"),
+        (" | relative: 'tiny'", "short, long, narrow"),
+        (" | plural: one: 'item'", "other"),
+        (" | plural: ones: 'item', other: 'items'", "ones"),
+        (" | plural: 'item', 'items'", "positional"),
+        (" | plural: one: w, few: 'items'", "other"),
+        (" | select: female: 'she'", "other"),
+    ],
+)
+def test_wrong_arguments_are_found_when_the_template_is_saved(source: str, reason: str) -> None:
+    with pytest.raises(TemplateInvalid, match=reason):
+        compile_content({"text": "{{ v" + source + " }}"}, "")
+
+
+def test_a_wrong_argument_from_a_variable_is_found_when_it_is_written() -> None:
+    content = compile_content({"text": "{{ 5 | money: code }}"}, "")
+    with pytest.raises(RenderingFailed, match="three capital letters"):
+        content.render({"code": "euro"}, locale="en", zone=zone("UTC"), now=NOW, currency="EUR")
