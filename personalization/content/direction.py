@@ -1,8 +1,8 @@
 """Texts of both directions in one line: what a value must wear to stand among words that run the other way.
 
-Unicode's bidirectional algorithm (UAX #9) orders a line by the characters next to each other, so an inserted name or telephone number of the
-other direction drags its neighbours along. Isolates (U+2068 … U+2069) keep it to itself. They count as characters, so only values that
-need them get them; addresses never do, since readers of mail would take the isolate into the link.
+Unicode's bidirectional algorithm (UAX #9) orders a line by the characters next to each other, so an inserted name or telephone
+number of the other direction drags its neighbours along. Isolates (U+2068 … U+2069) keep it to itself. They count as characters,
+so only values that need them get them; addresses never do, since readers of mail would take the isolate into the link.
 """
 
 from __future__ import annotations

@@ -56,6 +56,11 @@ class Presentation:
     currency: str
     rtl: bool = False
 
+    @property
+    def presentation(self) -> Presentation:
+        """Itself: it is all that the formatting filters read of the context they are called in."""
+        return self
+
     def moment(self) -> dt.datetime:
         return to_datetime(self.now, self.zone)
 

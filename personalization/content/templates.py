@@ -123,6 +123,14 @@ class CompiledContent:
         """Estimated characters of the part, 0 when there is none: its literal text plus 12 for each output."""
         return self._parts[part].length if part in self._parts else 0
 
+    def words(self, part: str) -> str:
+        """What the template itself says in the part, markup and all, with nothing where values stand."""
+        return self._parts[part].words if part in self._parts else ""
+
+    def plurals(self, part: str) -> tuple[frozenset[str], ...]:
+        """The plural categories that each `plural` of the part offers."""
+        return self._parts[part].plurals if part in self._parts else ()
+
 
 def presence(values: Values, variables: Sequence[Segments]) -> bytes:
     """For each variable 0 where it is absent, 1 where it is empty, 2 where it has a value. People alike in this are alike
@@ -160,6 +168,8 @@ class _Part:
     template: BoundPart
     iterations: int
     length: int
+    words: str
+    plurals: tuple[frozenset[str], ...]
     fill: Callable[[Values, Presentation], str] | None
 
     def render(self, values: Values, presentation: Presentation) -> str:
@@ -191,6 +201,8 @@ def _compiled(name: str, source: str, dialect: Dialect, reading: Reading) -> _Pa
         template=template,
         iterations=min(MAX_ITERATIONS, MAX_STEPS // max(found.nodes, 1)),
         length=length(template.nodes),
+        words="".join(found.words),
+        plurals=tuple(found.plurals),
         fill=_filling(template.nodes, dialect),
     )
 
@@ -252,7 +264,7 @@ def _cause(failed: Exception) -> str:
 
 def _single_line(text: str) -> str:
     """Without line breaks and control characters, so that no value can add a header to a mail."""
-    return _BREAKS.sub(" ", text).strip() if _BREAKS.search(text) else text
+    return text if text.isprintable() or not _BREAKS.search(text) else _BREAKS.sub(" ", text).strip()
 
 
 # -- values ----------------------------------------------------------------------------------------------------------
@@ -292,14 +304,8 @@ def _outermost(paths: Iterable[Segments]) -> list[Segments]:
 # -- the short way ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Presented:
-    presentation: Presentation
-    rtl: bool
-
-
-_Piece = Callable[[Values, _Presented], str]
-_Step = Callable[[Any, _Presented], Any]
+_Piece = Callable[[Values, Presentation], str]
+_Step = Callable[[Any, Presentation], Any]
 
 
 def _filling(nodes: Iterable[Node], dialect: Dialect) -> Callable[[Values, Presentation], str] | None:
@@ -319,8 +325,7 @@ def _filling(nodes: Iterable[Node], dialect: Dialect) -> Callable[[Values, Prese
 
 
 def _fill(pieces: tuple[str | _Piece, ...], values: Values, presentation: Presentation) -> str:
-    presented = _Presented(presentation, presentation.rtl)
-    text = "".join([piece if isinstance(piece, str) else piece(values, presented) for piece in pieces])
+    text = "".join([piece if type(piece) is str else piece(values, presentation) for piece in pieces])  # type: ignore[operator]
     if len(text) > MAX_CHARACTERS:
         raise too_long()
     return text
@@ -338,7 +343,7 @@ def _output(node: OutputNode, dialect: Dialect) -> _Piece | None:
     absent, escaping, token = Absent(dotted(segments), token=expression.left.token), dialect.autoescape, node.token
     steps = [_step(used, dialect) for used in expression.filters or ()]
 
-    def write(values: Values, presented: _Presented) -> str:
+    def write(values: Values, presented: Presentation) -> str:
         value = _found(values, segments)
         if value is None:
             value = absent

@@ -6,18 +6,23 @@ A filter takes the presentation and the value, then what the template writes. Al
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Literal
 
 from babel.dates import format_timedelta
 from babel.lists import format_list
-from babel.units import format_unit
+from babel.units import UnknownUnitError, format_unit
 from liquid.undefined import is_undefined
 
 from personalization.content.formats import Presentation, Unformattable, decimal_of
 
+_ListStyle = Literal["standard", "or", "unit"]
+_Length = Literal["short", "long", "narrow"]
+
 #: What a template calls a list -> what CLDR calls it.
-_LISTS = {"and": "standard", "or": "or", "unit": "unit"}
-_LENGTHS = ("short", "long", "narrow")
+_LISTS: Mapping[str, _ListStyle] = {"and": "standard", "or": "or", "unit": "unit"}
+_LENGTHS: Mapping[str, _Length] = {"short": "short", "long": "long", "narrow": "narrow"}
 _LONGEST_LIST = 1_000
 #: Where the number itself stands in a plural form, as in ICU's messages.
 _NUMBER = "#"
@@ -63,24 +68,26 @@ def listed(shown: Presentation, value: object, style: str = "and") -> str:
 
 def unit(shown: Presentation, value: object, name: str, length: str = "short") -> str:
     """A measured number: 5 km, 21°C, 3 hours. `name` is CLDR's, such as kilometer or celsius."""
-    if length not in _LENGTHS:
-        raise Unformattable(f"a unit is written {', '.join(_LENGTHS)}")
     try:
-        return str(format_unit(_shortest(decimal_of(value)), str(name), length=length, locale=shown.locale))
-    except ValueError as unknown:
+        return str(format_unit(_shortest(decimal_of(value)), str(name), length=_length(length), locale=shown.locale))
+    except UnknownUnitError as unknown:
         raise Unformattable("CLDR knows no such unit; write one such as kilometer, kilogram or celsius") from unknown
 
 
 def relative(shown: Presentation, value: object, length: str = "long") -> str:
     """How long from now: in 3 days, 2 hours ago. A day of the calendar is counted in days, a moment to its nearest unit."""
-    if length not in _LENGTHS:
-        raise Unformattable(f"a relative time is written {', '.join(_LENGTHS)}")
     moment, now = shown.moment_of(value), shown.moment()
     if (moment.hour, moment.minute, moment.second) == (0, 0, 0) and moment.date() != now.date():
         away = dt.timedelta(days=(moment.date() - now.date()).days)
     else:
         away = moment - now
-    return str(format_timedelta(away, add_direction=True, format=length, locale=shown.locale))
+    return str(format_timedelta(away, add_direction=True, format=_length(length), locale=shown.locale))
+
+
+def _length(name: str) -> _Length:
+    if name not in _LENGTHS:
+        raise Unformattable(f"a length is one of {', '.join(_LENGTHS)}")
+    return _LENGTHS[name]
 
 
 def _shortest(number: Decimal) -> int | Decimal:

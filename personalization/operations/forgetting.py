@@ -13,8 +13,8 @@ from personalization.deciding import features, preferences
 
 class Forgetting:
     """Profiles are dropped one by one. What is kept by content rather than by person (plans of inline messages, hashes of
-    traits and context values, language tags, figures as written) is dropped whole: it cannot be told whose it was, and is soon made again.
-    Stores drop what they keep themselves."""
+    traits and context values, language tags, figures as written) is dropped whole: it cannot be told whose it was, and is soon
+    made again. Stores drop what they keep themselves."""
 
     def __init__(self, profiles: CachedProfiles, engine: DeepPersonalizationEngine) -> None:
         self._profiles, self._engine = profiles, engine
