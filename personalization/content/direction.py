@@ -19,6 +19,8 @@ _RUNS_LEFT_TO_RIGHT = re.compile(rf"(?![{_RIGHT}])[^\W\d_]|\+\d|\d[ -]+\d")
 _HIDDEN = "\u202a-\u202e\u2066-\u2069\u200b\u2060-\u2064\ufeff\ufff9-\ufffb"
 _UNSEEN = re.compile(f"[{_HIDDEN}]")
 _SUSPECT = re.compile(f"[{_RIGHT}{_HIDDEN}]")
+#: What a template puts before or after a value, such as a comma, belongs to the text around.
+_OWN = re.compile(r"([\s,;:،؛.\-–—]*)(.*?)([\s,;:،؛]*)", re.DOTALL)
 _ADDRESS = re.compile(r"\s*(?:[A-Za-z][\w+.-]*:|www\.)\S+\s*|\s*\S+@\S+\s*")
 _ISOLATE_IN_TAG = re.compile("<[^<>]*[\u2068\u2069][^<>]*>")
 _FIRST_TAG = re.compile(r"(?P<before>\s*(?:<!doctype[^>]*>\s*)?)<(?P<name>[a-z]\w*)(?P<attributes>[^>]*)>", re.IGNORECASE)
@@ -37,7 +39,8 @@ def inserted(text: str, rtl: bool) -> str:
     against = _RUNS_LEFT_TO_RIGHT if rtl else _RUNS_RIGHT_TO_LEFT
     if against.search(text) is None or _ADDRESS.fullmatch(text):
         return text
-    return f"{FIRST_STRONG_ISOLATE}{text}{POP_ISOLATE}"
+    before, own, after = _OWN.fullmatch(text).groups()  # type: ignore[union-attr]  # it matches every text
+    return f"{before}{FIRST_STRONG_ISOLATE}{own}{POP_ISOLATE}{after}"
 
 
 def without_isolates_in_tags(html: str) -> str:

@@ -22,8 +22,8 @@ CODES: tuple[str, ...] = (
 #: CLDR's plural categories, in its order.
 CATEGORIES = ("zero", "one", "two", "few", "many", "other")
 
-#: Every rule of CLDR repeats itself in these: it looks at the last two digits, at small numbers and at whole millions.
-_INTEGERS = (*range(1001), 1_000_000, 2_000_000, 1_000_001)
+#: CLDR's rules look at small numbers, at the last two digits and at whole thousands and millions.
+_INTEGERS = (*range(201), 1_000, 100_000, 1_000_000)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import tzinfo
 from typing import Any
 
@@ -59,6 +59,8 @@ class _Viewing:
     values: Mapping[str, Any]
     zone: tzinfo
     now: int
+    #: (variant, locale) -> what it compiled to: most locales fall back to a few.
+    _compiled: dict[tuple[str, str], CompiledContent] = field(default_factory=dict)
 
     def tags(self) -> list[str]:
         """Every locale that a variant is written in, the default language first."""
@@ -94,7 +96,10 @@ class _Viewing:
     def _content(self, variant: Variant, tag: str) -> tuple[str, CompiledContent]:
         """The locale that serves the tag, and its text."""
         got = choose_locale([tag], variant.content, self.template.default_language) or next(iter(variant.content))
-        return got, compile_content(variant.content[got], f"variants.{variant.variant_id}.content.{got}")
+        key = variant.variant_id, got
+        if key not in self._compiled:
+            self._compiled[key] = compile_content(variant.content[got], f"variants.{variant.variant_id}.content.{got}")
+        return got, self._compiled[key]
 
     def _rendered(self, compiled: CompiledContent, locale: str) -> Document:
         missing: list[str] = []
