@@ -66,6 +66,8 @@ class Templates:
     def preview(self, template_id: str, wanted: Mapping[str, Any]) -> Document:
         """Every variant (or the one named) as this person would read it, or in all its locales. Raises NotFound and Invalid."""
         profile = self._profiles.find(wanted["user_id"]) if wanted.get("user_id") else None
+        if wanted.get("language"):
+            wanted = {**wanted, "language": _language("language", wanted["language"])}
         return preview(self.find(template_id), self._configuration.current(), profile, wanted, self._clock.now())
 
     def _checked(self, document: Mapping[str, Any]) -> Template:

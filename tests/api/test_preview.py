@@ -140,6 +140,8 @@ def test_the_command_shows_one_language_and_says_what_is_unknown(capsys: pytest.
     out = capsys.readouterr().out
     assert "welcome in 1 locales" in out
     assert "a→en" in out
+    assert main(["preview", "offer", "--language", "klingon!"]) == 2
+    assert "is not a language tag" in capsys.readouterr().err
     assert main(["preview", "nothing"]) == 2
     assert capsys.readouterr().err == "There is no template of that id.\n"
 
