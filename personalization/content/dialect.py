@@ -7,7 +7,6 @@ length of texts, never attributes of Python objects. What one render may loop, w
 
 from __future__ import annotations
 
-import datetime as dt
 import difflib
 import inspect
 import sys
@@ -16,9 +15,8 @@ from functools import wraps
 from io import StringIO
 from typing import Any, ClassVar, Protocol, TextIO
 
-from babel import Locale
 from liquid import BoundTemplate, Environment, RenderContext
-from liquid.builtin.expressions import Filter, KeywordArgument, Literal
+from liquid.builtin.expressions import Filter, KeywordArgument
 from liquid.builtin.output import Output, OutputNode
 from liquid.builtin.tags.echo_tag import EchoNode, EchoTag
 from liquid.exceptions import LiquidError, OutputStreamLimitError, UndefinedError, UnknownFilterError
@@ -26,8 +24,8 @@ from liquid.stringify import to_liquid_string
 from liquid.token import Token
 from liquid.undefined import UNDEFINED, Undefined
 
-from personalization.content import wording
 from personalization.content.direction import inserted
+from personalization.content.filters import CATCHING, PRESENTED, AnyFilter, attempt
 from personalization.content.formats import Presentation, Unformattable
 
 #: Names that every template knows without anyone giving them.
@@ -43,27 +41,6 @@ MAX_STEPS = 400_000
 
 #: `safe` would let a value's markup through the escaping of html parts.
 _WITHDRAWN_FILTERS = ("safe",)
-
-AnyFilter = Callable[..., Any]
-
-#: The filters that write for a person, each with a value that tries its arguments when a template is saved.
-_PRESENTED: dict[str, tuple[AnyFilter, object]] = {
-    "date": (Presentation.date, "now"),
-    "time": (Presentation.time, "now"),
-    "datetime": (Presentation.datetime, "now"),
-    "relative": (wording.relative, "now"),
-    "number": (Presentation.number, 1),
-    "percent": (Presentation.percent, 1),
-    "money": (Presentation.money, 1),
-    "currency": (Presentation.money, 1),
-    "unit": (wording.unit, 1),
-    "plural": (wording.plural, 1),
-    "select": (wording.select, ""),
-    "list": (wording.listed, ()),
-}
-#: Filters after which a missing value is no hole.
-CATCHING = frozenset({"default", "select"})
-_TRIAL = Presentation(Locale("en"), dt.UTC, 0, "EUR")
 
 
 class Presented(Protocol):
@@ -218,7 +195,7 @@ class Dialect(Environment):
         self.add_tag(_Echo)
         for name in _WITHDRAWN_FILTERS:
             del self.filters[name]
-        self.filters.update({name: _presented(name, func) for name, (func, _) in _PRESENTED.items()})
+        self.filters.update({name: _presented(name, func) for name, (func, _) in PRESENTED.items()})
         for name, cost in _COSTS.items():
             self.filters[name] = _bounded(self.filters[name], cost)
         for name in self.filters.keys() - CATCHING:
@@ -236,8 +213,17 @@ class Dialect(Environment):
             inspect.signature(self.filters[used.name]).bind_partial(None, *positional, **named)
         except TypeError as mismatch:
             raise Refused(f"the filter {used.name!r} has {mismatch}; correct its arguments", token=used.token) from mismatch
-        if used.name in _PRESENTED:
-            _try(used)
+        if used.name in PRESENTED:
+            self._try(used)
+
+    def _try(self, used: Filter) -> None:
+        """Raises Refused where the arguments cannot be meant, whatever the value."""
+        args = [argument.value for argument in used.args if not isinstance(argument, KeywordArgument)]
+        kwargs = {argument.name: argument.value for argument in used.args if isinstance(argument, KeywordArgument)}
+        try:
+            attempt(used.name, args, kwargs)
+        except Unformattable as wrong:
+            raise Refused(f"the filter {used.name!r} cannot be used like this: {wrong}", token=used.token) from wrong
 
     def part(self, source: str) -> BoundPart:
         """Parse. Raises LiquidError."""
@@ -276,25 +262,6 @@ def _presented(name: str, func: AnyFilter) -> AnyFilter:
     filter_.__signature__ = inspect.Signature(list(parameters)[1:])  # type: ignore[attr-defined]  # read by inspect
     filter_.with_context = True  # type: ignore[attr-defined]  # read by python-liquid
     return filter_
-
-
-def _try(used: Filter) -> None:
-    """Raises Refused when the filter does not take the arguments that stand in the template, whatever the value."""
-    func, value = _PRESENTED[used.name]
-    args = [argument.value for argument in used.args if not isinstance(argument, KeywordArgument)]
-    kwargs = {argument.name: argument.value for argument in used.args if isinstance(argument, KeywordArgument)}
-    try:
-        bound = inspect.signature(func).bind(_TRIAL, value, *args, **kwargs)
-        if all(isinstance(argument, Literal) for argument in (*args, *kwargs.values())):
-            func(*(_plain(argument) for argument in bound.args), **{name: _plain(given) for name, given in bound.kwargs.items()})
-    except (TypeError, Unformattable) as wrong:
-        raise Refused(f"the filter {used.name!r} cannot be used like this: {wrong}", token=used.token) from wrong
-    except Exception as wrong:  # Babel raises anything on a pattern that CLDR does not have
-        raise Refused(f"the filter {used.name!r} cannot be used like this: CLDR has no such pattern", token=used.token) from wrong
-
-
-def _plain(argument: object) -> object:
-    return argument.value if isinstance(argument, Literal) else argument
 
 
 def _bounded(func: AnyFilter, cost: Callable[..., int]) -> AnyFilter:

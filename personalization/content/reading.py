@@ -36,7 +36,8 @@ from liquid.builtin.tags.unless_tag import UnlessNode
 from liquid.expression import Expression
 from liquid.undefined import is_undefined
 
-from personalization.content.dialect import BUILTIN_NAMES, CATCHING, PLAIN, Dialect, Refused
+from personalization.content.dialect import BUILTIN_NAMES, PLAIN, Dialect, Refused
+from personalization.content.filters import CATCHING
 
 #: A variable's path from the top, such as ("user", "first_name").
 Segments = tuple[str | int, ...]
