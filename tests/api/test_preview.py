@@ -158,3 +158,14 @@ def test_the_command_shows_a_tenants_own_template_and_ends_with_1_when_it_finds_
         monkeypatch.setenv(name, value)
     assert main(["preview", "greeting", "--all-locales", "--tenant", "acme"]) == 1
     assert "greeting in 4 locales" in capsys.readouterr().out
+
+
+def test_a_decision_in_hebrew_is_written_from_the_right_with_the_name_kept_to_itself(world: World) -> None:
+    headers = {"HTTP_X_API_KEY": world.key, "CONTENT_TYPE": "application/json"}
+    text = "שלום {{ name }}, {{ n | plural: one: 'פריט אחד', two: 'שני פריטים', other: '# פריטים' }}"
+    body = {"content": {"text": text, "html": f"<p>{text}</p>"}, "language": "he", "context": {"name": "Ada\u202e", "n": 2}}
+    answered = world.ask("POST", f"{PREFIX}/personalization/personalize", headers, json.dumps(body).encode())
+    assert answered.status == 200, answered.data
+    written = answered.json["personalized_content"]
+    assert written["text"] == "שלום \u2068Ada\u2069, שני פריטים"
+    assert written["html"] == f'<div dir="rtl"><p>{written["text"]}</p></div>'
