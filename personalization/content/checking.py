@@ -1,4 +1,4 @@
-"""What is wrong with a translation, as far as a program can tell: its letters, its plurals, what nobody translated, its length.
+"""What is wrong with a translation, as far as a program can tell: letters, direction, plurals, what nobody translated, length.
 
 Only what the template itself says is read, never a person's values.
 """
@@ -15,10 +15,10 @@ from typing import Literal
 from personalization.content.languages import language
 from personalization.content.locales import OTHER_REGION, language_match
 from personalization.content.quality import fits
-from personalization.content.templates import CompiledContent
+from personalization.content.templates import ESCAPED_PARTS, CompiledContent
 from personalization.tenant import ChannelSpec
 
-Kind = Literal["script", "plural", "missing_part", "untranslated", "length"]
+Kind = Literal["script", "direction", "plural", "missing_part", "untranslated", "length"]
 
 #: ISO 15924 -> how Unicode's names of its letters begin.
 _LETTERS: Mapping[str, frozenset[str]] = {
@@ -36,6 +36,7 @@ _ALL_LETTERS = frozenset(chain.from_iterable(_LETTERS.values()))
 _NOT_WORDS = re.compile(
     r"<(style|script)\b.*?</\1\s*>|<[^<>]*>|&#?\w+;|[A-Za-z][\w+.-]*://[^\s\"'<>]*|\S+@\S+", re.DOTALL | re.IGNORECASE
 )
+_FIRST_DIR = re.compile(r"\s*(?:<!doctype[^>]*>\s*)?<\w[^>]*\bdir\s*=\s*[\"']?(ltr|rtl)\b", re.IGNORECASE)
 _SENTENCES = re.compile(r"[\n.!?。！？।…:]+")
 _WORD = re.compile(r"[^\W\d_]+")
 #: A sentence of fewer words, or of fewer letters where words are not set apart, may well be the same in two languages.
@@ -60,6 +61,7 @@ def findings(
     found: list[Finding] = []
     for part in content.parts:
         found += _strange_letters(content, part, locale)
+        found += _misdirected(content, part, locale)
         found += _plurals_missing(content, part, locale)
         if language_match(original_locale, locale) < OTHER_REGION:
             found += _untranslated(content, part, original, original_locale)
@@ -81,6 +83,12 @@ def _strange_letters(content: CompiledContent, part: str, locale: str) -> Iterat
 
 def _script(letter: str) -> str:
     return unicodedata.name(letter, "").partition(" ")[0]
+
+
+def _misdirected(content: CompiledContent, part: str, locale: str) -> Iterator[Finding]:
+    said, known = _FIRST_DIR.match(content.words(part)), language(locale)
+    if part in ESCAPED_PARTS and said and said[1].lower() != known.direction:
+        yield Finding("direction", part, f"it says dir={said[1]}, and {known.endonym} is {known.direction}")
 
 
 def _plurals_missing(content: CompiledContent, part: str, locale: str) -> Iterator[Finding]:

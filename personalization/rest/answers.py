@@ -281,11 +281,12 @@ Direction = Literal["ltr", "rtl"]
 
 
 class TranslationFinding(Struct):
-    """script: letters of a script the language does not use; plural: categories of its numbers without a form (they take other);
+    """script: letters of a script the language does not use; direction: html that says another dir than the language has;
+    plural: categories of its numbers without a form (they take other);
     missing_part: there in the default language only; untranslated: reads as in the default language; length: too long for a
     channel that the default language fits. part is empty where the content as a whole is meant."""
 
-    kind: Literal["script", "plural", "missing_part", "untranslated", "length"]
+    kind: Literal["script", "direction", "plural", "missing_part", "untranslated", "length"]
     part: str
     message: str
 

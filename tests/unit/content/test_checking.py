@@ -102,6 +102,22 @@ def test_another_region_of_the_same_language_may_read_alike() -> None:
     assert found("en-GB", ENGLISH) == []
 
 
+@pytest.mark.parametrize(
+    ("locale", "html", "found"),
+    [
+        ("he", '<div dir="ltr">שלום</div>', [("direction", "html")]),
+        ("he", "<!doctype html><html lang=he dir=rtl><p>שלום</p>", []),
+        ("he", "<p>שלום</p>", []),
+        ("de", '<div class=a dir="RTL">Hallo</div>', [("direction", "html")]),
+        ("de", '<p>Hallo</p><p dir="rtl">x</p>', []),
+    ],
+)
+def test_html_that_says_another_direction_than_its_language_has_is_found(
+    locale: str, html: str, found: list[tuple[str, str]]
+) -> None:
+    assert kinds(locale, {"html": html}, {"html": "x"}) == found
+
+
 def test_a_part_that_is_only_there_in_the_default_language_is_found() -> None:
     assert kinds("de", {"subject": GERMAN["subject"]}) == [("missing_part", "text")]
 

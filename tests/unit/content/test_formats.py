@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from personalization.clock import instant, zone
+from personalization.content import formats, languages
 from personalization.content.templates import compile_content
 from personalization.errors import RenderingFailed, TemplateInvalid
 
@@ -147,3 +148,19 @@ def test_a_wrong_argument_from_a_variable_is_found_when_it_is_written() -> None:
     content = compile_content({"text": "{{ 5 | money: code }}"}, "")
     with pytest.raises(RenderingFailed, match="three capital letters"):
         content.render({"code": "euro"}, locale="en", zone=zone("UTC"), now=NOW, currency="EUR")
+
+
+def test_figures_and_tags_remembered_as_written_are_forgotten_when_somebody_leaves() -> None:
+    shown(" | money", 4711.25, locale="de-LI")
+    shown(" | date: 'long'", "1906-12-09", locale="de-LI")
+    shown(" | number", 4711.25)
+    shown(" | percent", 0.4711)
+    remembering = [
+        formats._written_sum, formats._written_day, formats._written_number, formats._written_share,
+        languages.language, languages.right_to_left,
+    ]  # fmt: skip
+    languages.language("de-LI")
+    assert all(each.cache_info().currsize for each in remembering)
+    formats.forget()
+    languages.forget()
+    assert not any(each.cache_info().currsize for each in remembering)
