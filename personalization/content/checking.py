@@ -33,8 +33,10 @@ _LETTERS: Mapping[str, frozenset[str]] = {
 }  # fmt: skip
 _ALL_LETTERS = frozenset(chain.from_iterable(_LETTERS.values()))
 
+#: Bounded, so that no text takes quadratic time.
 _NOT_WORDS = re.compile(
-    r"<(style|script)\b.*?</\1\s*>|<[^<>]*>|&#?\w+;|[A-Za-z][\w+.-]*://[^\s\"'<>]*|\S+@\S+", re.DOTALL | re.IGNORECASE
+    r"<(?:style|script)\b[^<]*</\w+>|<[^<>]*>|&#?\w{1,32};|[A-Za-z][A-Za-z0-9+.-]{0,15}://[^\s\"'<>]*|[\w.+-]{1,64}@\S+",
+    re.IGNORECASE,
 )
 _FIRST_DIR = re.compile(r"\s*(?:<!doctype[^>]*>\s*)?<\w[^>]*\bdir\s*=\s*[\"']?(ltr|rtl)\b", re.IGNORECASE)
 _SENTENCES = re.compile(r"[\n.!?。！？।…:]+")

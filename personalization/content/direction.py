@@ -20,9 +20,9 @@ _HIDDEN = "\u202a-\u202e\u2066-\u2069\u200b\u2060-\u2064\ufeff\ufff9-\ufffb"
 _UNSEEN = re.compile(f"[{_HIDDEN}]")
 _SUSPECT = re.compile(f"[{_RIGHT}{_HIDDEN}]")
 #: What a template puts before or after a value, such as a comma, belongs to the text around.
-_OWN = re.compile(r"([\s,;:،؛.\-–—]*)(.*?)([\s,;:،؛]*)", re.DOTALL)
-_ADDRESS = re.compile(r"\s*(?:[A-Za-z][\w+.-]*:|www\.)\S+\s*|\s*\S+@\S+\s*")
-_ISOLATE_IN_TAG = re.compile("<[^<>]*[\u2068\u2069][^<>]*>")
+_BEFORE, _AFTER = " \t\r\n\xa0,;:،؛.-–—", " \t\r\n\xa0,;:،؛"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,15}:|www\.")
+_TAG = re.compile("<[^<>]*>")
 _FIRST_TAG = re.compile(r"(?P<before>\s*(?:<!doctype[^>]*>\s*)?)<(?P<name>[a-z]\w*)(?P<attributes>[^>]*)>", re.IGNORECASE)
 _DIR = re.compile(r"\bdir\s*=", re.IGNORECASE)
 
@@ -37,17 +37,23 @@ def inserted(text: str, rtl: bool) -> str:
         return text
     text = _UNSEEN.sub("", text)
     against = _RUNS_LEFT_TO_RIGHT if rtl else _RUNS_RIGHT_TO_LEFT
-    if against.search(text) is None or _ADDRESS.fullmatch(text):
+    if against.search(text) is None or _is_address(text):
         return text
-    before, own, after = _OWN.fullmatch(text).groups()  # type: ignore[union-attr]  # it matches every text
-    return f"{before}{FIRST_STRONG_ISOLATE}{own}{POP_ISOLATE}{after}"
+    start = len(text) - len(text.lstrip(_BEFORE))
+    end = len(text.rstrip(_AFTER))
+    return f"{text[:start]}{FIRST_STRONG_ISOLATE}{text[start:end]}{POP_ISOLATE}{text[end:]}"
+
+
+def _is_address(text: str) -> bool:
+    words = text.split(None, 1)
+    return len(words) == 1 and ("@" in words[0] or _SCHEME.match(words[0]) is not None)
 
 
 def without_isolates_in_tags(html: str) -> str:
     """Attributes hold addresses and names for programs."""
     if FIRST_STRONG_ISOLATE not in html:
         return html
-    return _ISOLATE_IN_TAG.sub(lambda tag: tag[0].replace(FIRST_STRONG_ISOLATE, "").replace(POP_ISOLATE, ""), html)
+    return _TAG.sub(lambda tag: tag[0].replace(FIRST_STRONG_ISOLATE, "").replace(POP_ISOLATE, ""), html)
 
 
 def directed(html: str) -> str:

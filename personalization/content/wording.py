@@ -23,7 +23,7 @@ _Length = Literal["short", "long", "narrow"]
 #: What a template calls a list -> what CLDR calls it.
 _LISTS: Mapping[str, _ListStyle] = {"and": "standard", "or": "or", "unit": "unit"}
 _LENGTHS: Mapping[str, _Length] = {"short": "short", "long": "long", "narrow": "narrow"}
-_LONGEST_LIST = 1_000
+_LONGEST_LIST = 100
 #: Where the number itself stands in a plural form, as in ICU's messages.
 _NUMBER = "#"
 
@@ -62,7 +62,7 @@ def listed(shown: Presentation, value: object, style: str = "and") -> str:
         raise Unformattable("a list is joined by and, or, or unit")
     items = value if isinstance(value, list | tuple) else [value]
     if len(items) > _LONGEST_LIST or not all(isinstance(item, str | int | float | Decimal) for item in items):
-        raise Unformattable(f"a list has at most {_LONGEST_LIST:,} texts and numbers")
+        raise Unformattable(f"a list has at most {_LONGEST_LIST} texts and numbers")
     return str(format_list([str(item) for item in items], style=_LISTS[style], locale=shown.locale))
 
 

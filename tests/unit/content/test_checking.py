@@ -126,3 +126,10 @@ def test_a_translation_too_long_for_a_channel_that_the_default_language_fits_is_
     long = {"subject": "x", "text": "Wort " * 30}
     assert [finding.message for finding in found("de", long)] == ["it is longer than the 100 characters of sms"]
     assert kinds("de", long, {"subject": "x", "text": "word " * 30}) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 130_000, "<style " * 18_000, "a." * 60_000, "a@" * 60_000, "http:" * 20_000, "字" * 130_000]
+)
+def test_no_text_takes_quadratic_time(text: str) -> None:
+    assert {kind for kind, _ in kinds("de", {"text": text}, {"text": "x" * 500})} <= {"script"}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personalization.clock import instant, zone
-from personalization.content.direction import directed, inserted
+from personalization.content.direction import directed, inserted, without_isolates_in_tags
 from personalization.content.languages import CODES
 from personalization.content.templates import compile_content
 
@@ -83,6 +83,24 @@ def test_a_direction_is_said_once(html: str, said: str) -> None:
 def test_overrides_and_unseen_characters_of_a_value_are_not_written(hidden: str, locale: str, part: str) -> None:
     text = rendered("{{ v }}", {"v": f"pay{hidden}pal"}, locale, part)
     assert text.replace("\u2068paypal\u2069", "paypal").removeprefix('<div dir="rtl">').removesuffix("</div>") == "paypal"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "@" * 100_000 + " x",
+        "a" + " " * 100_000 + "א",
+        ", " * 50_000 + "a א",
+        "א" * 100_000,
+        "a:" * 50_000,
+        "1 " * 50_000,
+        "<" * 100_000,
+    ],
+)
+def test_no_value_takes_quadratic_time(value: str) -> None:
+    for rtl in (True, False):
+        assert len(inserted(value, rtl)) - len(value) in (0, 2)
+    assert without_isolates_in_tags("\u2068" + value) == "\u2068" + value
 
 
 def test_joiners_that_letters_need_stay() -> None:
