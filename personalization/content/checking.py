@@ -65,7 +65,7 @@ def findings(
         found += _strange_letters(content, part, locale)
         found += _misdirected(content, part, locale)
         found += _plurals_missing(content, part, locale)
-        if language_match(original_locale, locale) < OTHER_REGION:
+        if content is not original and language_match(original_locale, locale) < OTHER_REGION:
             found += _untranslated(content, part, original, original_locale)
     absent = [part for part in original.parts if part not in content.parts]
     found += [Finding("missing_part", part, f"the part {part} is there in {original_locale} and not here") for part in absent]

@@ -93,7 +93,7 @@ class Presentation:
 
     def percent(self, value: object, decimals: int = 0) -> str:
         """A share as a percentage: 0.15 reads 15%."""
-        return _written_share(round(decimal_of(value), _places(decimals) + 2), self.locale)
+        return _written_share(round(decimal_of(value), _places(decimals) + 2) or Decimal(0), self.locale)
 
     def money(self, value: object, currency: str | None = None) -> str:
         code = currency or self.currency

@@ -15,7 +15,7 @@ from personalization.content.quality import quality, static_quality
 from personalization.content.templates import CompiledContent, compile_content
 from personalization.errors import Invalid, MissingVariables, RenderingFailed
 from personalization.profile import PersonalizationProfile
-from personalization.template import Template, Variant
+from personalization.template import ANY_LOCALE, Template, Variant
 from personalization.tenant import TenantConfig
 
 Document = dict[str, Any]
@@ -64,7 +64,7 @@ class _Viewing:
 
     def tags(self) -> list[str]:
         """Every locale that a variant is written in, the default language first."""
-        written = {tag for variant in self.variants for tag in variant.content}
+        written = {tag for variant in self.variants for tag in variant.content if tag != ANY_LOCALE}
         return sorted(written | {self.template.default_language}, key=lambda tag: (tag != self.template.default_language, tag))
 
     def locale(self, tag: str) -> Document:
@@ -78,9 +78,10 @@ class _Viewing:
         }
 
     def _variant(self, variant: Variant, tag: str) -> Document:
-        got, compiled = self._content(variant, tag)
+        chosen, compiled = self._content(variant, tag)
+        got = tag if chosen == ANY_LOCALE else chosen
         channels = {name: self.config.channel(name) for name in self.channels}
-        judged = quality(static_quality(compiled, got, tag, channels.values()), compiled, self.values)
+        judged = quality(static_quality(compiled, chosen, tag, channels.values()), compiled, self.values)
         original_locale, original = self._content(variant, self.template.default_language)
         return {
             "variant_id": variant.variant_id,

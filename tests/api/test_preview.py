@@ -84,6 +84,21 @@ def test_one_language_is_shown_alone_and_what_it_falls_back_to(world: World) -> 
     assert a["content"]["html"] == '<div dir="rtl"><p>שלום now</p></div>'
 
 
+def test_a_text_for_any_language_is_shown_as_the_language_asked_for_has_it(world: World) -> None:
+    anywhere = {
+        "template_id": "anywhere",
+        "variants": [{"variant_id": "a", "content": {"und": {"text": "We have something for you: {{ 1234.5 | number }}"}}}],
+    }
+    [german] = preview(world, anywhere, {"language": "de"})["variants"]
+    assert (german["language"], german["falls_back_to"], german["content"]) == (
+        "de",
+        None,
+        {"text": "We have something for you: 1.234,5"},
+    )
+    assert german["findings"] == []
+    assert [each["language"] for each in preview(world, anywhere, {"all_locales": True})["locales"]] == ["en"]
+
+
 @pytest.mark.parametrize("body", [{"all_locales": "yes"}, {"all_locales": None}, {"every_locale": True}])
 def test_a_preview_that_asks_wrongly_is_refused(world: World, body: dict[str, Any]) -> None:
     headers = {"HTTP_X_API_KEY": world.key, "CONTENT_TYPE": "application/json"}

@@ -96,6 +96,19 @@ def test_percent_takes_a_share() -> None:
     assert [shown(" | percent", 0.15, locale=locale) for locale in ("en", "de", "fr")] == ["15%", "15 %", "15 %"]
     assert shown(" | percent: 1", 0.1234) == "12.3%"
     assert shown(" | percent: 0", 0.999) == "100%"
+    assert shown(" | percent", -0.0001) == shown(" | percent", 0) == "0%"
+
+
+@pytest.mark.parametrize(
+    "filters", [(" | percent", " | percent: 2"), (" | money", " | money: 'EUR'"), (" | number: 1", " | number: 3")]
+)
+def test_what_was_written_before_changes_nothing(filters: tuple[str, str]) -> None:
+    values = ["0.2", "0.20", 0.2, "0.200", "2E-1"]
+    formats.forget()
+    first = [shown(source, value) for source in filters for value in values]
+    formats.forget()
+    again = [shown(source, value) for source in reversed(filters) for value in reversed(values)]
+    assert first == list(reversed(again))
 
 
 @pytest.mark.parametrize(
