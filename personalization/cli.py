@@ -22,7 +22,7 @@ from personalization import bootstrap
 from personalization.client import Client, Refused, Unreachable
 from personalization.clock import Clock, SystemClock, instant
 from personalization.errors import Invalid, MisconfiguredError, NotFound, PersonalizationError
-from personalization.lab import checkup, datasets, demo, importing, rebuilding, simulation, teaching
+from personalization.lab import checkup, datasets, demo, importing, rebuilding, showing, simulation, teaching
 from personalization.lab.allocation_bench import AllocationBench, bench_allocation
 from personalization.lab.backtest import MUST, Backtest, LiveBacktest, backtest, live_backtest
 from personalization.lab.bench import Bench, bench
@@ -227,6 +227,23 @@ def _leading(settings: Settings, clock: Clock) -> Iterator[bool]:
     finally:
         if lock is not None:
             lock.release()
+
+
+# -- words -----------------------------------------------------------------------------------------------------------
+
+
+def _preview(arguments: argparse.Namespace) -> int:
+    """Of a tenant's template, or of a sample one."""
+    wanted = {"all_locales": arguments.all_locales, "language": arguments.language}
+    with _service(arguments.tenant) if arguments.tenant else nullcontext((None, showing.sample_service())) as (_, service):
+        document = service.preview_template(arguments.template, wanted)
+    found = showing.rows(document)
+    if arguments.html:
+        arguments.html.write_text(showing.page(document), "utf-8")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(document, ensure_ascii=False), "utf-8")
+    _show(f"{arguments.template} in {len(found)} locales", ("", "language", "script", "direction", "falls back", "findings"), found)
+    return 1 if any(row[-1] for row in found) else 0
 
 
 # -- measuring -------------------------------------------------------------------------------------------------------
@@ -450,6 +467,14 @@ def _parser() -> argparse.ArgumentParser:
     a.add_argument("--check", action="store_true", help="only compare")
     a.add_argument("--tenant")
     a.add_argument("--json", action="store_true")
+
+    a = command("preview", _preview, "Show a template in one language or in all, with what is missing and what is wrong.")
+    a.add_argument("template", help="such as offer")
+    a.add_argument("--all-locales", action="store_true", help="in every language a variant is written in")
+    a.add_argument("--language", help="default: the template's own")
+    a.add_argument("--tenant", help="whose template; default: the sample templates")
+    a.add_argument("--html", type=Path, help="also write a page with every text to this file")
+    a.add_argument("--json", type=Path, help="also write the preview to this file")
 
     a = command("backtest", _backtest, "Replay a randomised log of real people through the product.")
     a.add_argument("dataset", choices=sorted(datasets.TRIALS))

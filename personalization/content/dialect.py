@@ -24,6 +24,8 @@ from liquid.stringify import to_liquid_string
 from liquid.token import Token
 from liquid.undefined import UNDEFINED, Undefined
 
+from personalization.content.direction import inserted
+from personalization.content.filters import CATCHING, PRESENTED, AnyFilter, attempt
 from personalization.content.formats import Presentation, Unformattable
 
 #: Names that every template knows without anyone giving them.
@@ -39,9 +41,6 @@ MAX_STEPS = 400_000
 
 #: `safe` would let a value's markup through the escaping of html parts.
 _WITHDRAWN_FILTERS = ("safe",)
-_PRESENTED = ("date", "time", "datetime", "number", "percent", "money")
-
-AnyFilter = Callable[..., Any]
 
 
 class Presented(Protocol):
@@ -83,13 +82,13 @@ def item(value: object, key: object) -> Any:
     return len(value) if isinstance(value, str) and key == "size" else None
 
 
-def written(value: object, autoescape: bool, token: Token | None = None) -> str:
-    """The text of a value as an output statement writes it. Raises UndefinedError and Refused."""
+def written(value: object, autoescape: bool, rtl: bool, token: Token | None = None) -> str:
+    """The text of a value as an output statement writes it into a text that is `rtl`. Raises UndefinedError and Refused."""
     if isinstance(value, Mapping) and not isinstance(value, Undefined):
         raise Refused("an object cannot be written out; name one of its fields", token=token)
     if _joined(value, "") > MAX_CHARACTERS:
         raise too_long()
-    return to_liquid_string(value, autoescape)
+    return inserted(to_liquid_string(value, autoescape), rtl)
 
 
 class Context(RenderContext):
@@ -156,18 +155,23 @@ class BoundPart(BoundTemplate):
         return {}  # the library would put a variable named "partial" before the caller's
 
 
+def _output(node: OutputNode | EchoNode, context: RenderContext) -> str:
+    rtl = isinstance(context, Context) and context.presentation.rtl
+    return written(node.expression.evaluate(context), context.autoescape, rtl, node.token)
+
+
 class _OutputNode(OutputNode):
     __slots__ = ()
 
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
-        return buffer.write(written(self.expression.evaluate(context), context.autoescape, self.token))
+        return buffer.write(_output(self, context))
 
 
 class _EchoNode(EchoNode):
     __slots__ = ()
 
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
-        return buffer.write(written(self.expression.evaluate(context), context.autoescape, self.token))
+        return buffer.write(_output(self, context))
 
 
 class _Output(Output):
@@ -191,11 +195,10 @@ class Dialect(Environment):
         self.add_tag(_Echo)
         for name in _WITHDRAWN_FILTERS:
             del self.filters[name]
-        self.filters.update({name: _presented(name) for name in _PRESENTED})
-        self.filters["currency"] = self.filters["money"]
+        self.filters.update({name: _presented(name, func) for name, (func, _) in PRESENTED.items()})
         for name, cost in _COSTS.items():
             self.filters[name] = _bounded(self.filters[name], cost)
-        for name in self.filters.keys() - {"default"}:
+        for name in self.filters.keys() - CATCHING:
             self.filters[name] = _passing_absence(self.filters[name])
 
     def check(self, used: Filter) -> None:
@@ -210,6 +213,17 @@ class Dialect(Environment):
             inspect.signature(self.filters[used.name]).bind_partial(None, *positional, **named)
         except TypeError as mismatch:
             raise Refused(f"the filter {used.name!r} has {mismatch}; correct its arguments", token=used.token) from mismatch
+        if used.name in PRESENTED:
+            self._try(used)
+
+    def _try(self, used: Filter) -> None:
+        """Raises Refused where the arguments cannot be meant, whatever the value."""
+        args = [argument.value for argument in used.args if not isinstance(argument, KeywordArgument)]
+        kwargs = {argument.name: argument.value for argument in used.args if isinstance(argument, KeywordArgument)}
+        try:
+            attempt(used.name, args, kwargs)
+        except Unformattable as wrong:
+            raise Refused(f"the filter {used.name!r} cannot be used like this: {wrong}", token=used.token) from wrong
 
     def part(self, source: str) -> BoundPart:
         """Parse. Raises LiquidError."""
@@ -236,19 +250,16 @@ def _passing_absence(func: AnyFilter) -> AnyFilter:
     return filter_
 
 
-def _presented(name: str) -> AnyFilter:
-    method = getattr(Presentation, name)
-
-    @wraps(method)
-    def filter_(left: object, *args: object, context: Presented, **kwargs: object) -> str:
+def _presented(name: str, func: AnyFilter) -> AnyFilter:
+    @wraps(func)
+    def filter_(left: object, *args: object, context: Presented, **kwargs: object) -> object:
         try:
-            return str(method(context.presentation, left, *args, **kwargs))
+            return func(context.presentation, left, *args, **kwargs)
         except Unformattable as refused:
             raise Refused(f"the filter {name!r} failed: {refused}", token=None) from refused
 
-    parameters = list(inspect.signature(method).parameters.values())[1:]
-    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY)
-    filter_.__signature__ = inspect.Signature([*parameters, context])  # type: ignore[attr-defined]  # read by inspect
+    parameters = inspect.signature(func).parameters.values()
+    filter_.__signature__ = inspect.Signature(list(parameters)[1:])  # type: ignore[attr-defined]  # read by inspect
     filter_.with_context = True  # type: ignore[attr-defined]  # read by python-liquid
     return filter_
 

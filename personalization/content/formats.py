@@ -1,4 +1,8 @@
-"""Dates, numbers and money as a person of that locale and zone reads them (CLDR, through Babel)."""
+"""Dates, numbers and money as a person of that locale and zone reads them (CLDR, through Babel).
+
+Digits are 0 to 9 in every language, so that what a text says can be typed and searched. The latest figures and days are remembered
+as written: a campaign names the same price and the same day to everybody, and CLDR's patterns cost 10 to 25 microseconds a turn.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,9 @@ NOW_WORDS = ("now", "today")
 _LARGEST = Decimal(10) ** 18
 _MOST_DECIMALS = 10
 _LONGEST_PATTERN = 100
+_REMEMBERED = 4_096
 _CURRENCY = re.compile(r"[A-Z]{3}")
+_CURRENCIES = frozenset(Locale("en").currencies)
 #: Epoch numbers from here on are milliseconds (as seconds they would lie past the year 5000).
 _MILLISECONDS_FROM = 100_000_000_000
 _ISO_BASIC_DIGITS = 8
@@ -41,12 +47,19 @@ class Unformattable(ValueError):
 
 @dataclass(frozen=True)
 class Presentation:
-    """For whom is written: `now` in microseconds, `currency` an ISO 4217 code. Methods raise Unformattable."""
+    """For whom is written: `now` in microseconds, `currency` an ISO 4217 code, `rtl` whether the text begins at the right.
+    Methods raise Unformattable."""
 
     locale: Locale
     zone: dt.tzinfo
     now: int
     currency: str
+    rtl: bool = False
+
+    @property
+    def presentation(self) -> Presentation:
+        """Itself: it is all that the formatting filters read of the context they are called in."""
+        return self
 
     def moment(self) -> dt.datetime:
         return to_datetime(self.now, self.zone)
@@ -58,39 +71,37 @@ class Presentation:
         the person's own.
         """
         if pattern == "%s":
-            return str(int(self._moment(value).timestamp()))
+            return str(int(self.moment_of(value).timestamp()))
         day = self._day(value)
         if isinstance(day, str):
             return day
         if pattern in STYLES:
-            return str(format_date(day, format=pattern, locale=self.locale))
+            return _written_day(day.date() if isinstance(day, dt.datetime) else day, pattern, self.locale)
         moment = day if isinstance(day, dt.datetime) else self._midnight(day)
         return str(format_datetime(moment, format=cldr_pattern(pattern), tzinfo=self.zone, locale=self.locale))
 
     def time(self, value: object, pattern: str = "short") -> str:
         style = pattern if pattern in STYLES else cldr_pattern(pattern)
-        return str(format_time(self._moment(value), format=style, tzinfo=self.zone, locale=self.locale))
+        return str(format_time(self.moment_of(value), format=style, tzinfo=self.zone, locale=self.locale))
 
     def datetime(self, value: object, pattern: str = "medium") -> str:
         style = pattern if pattern in STYLES else cldr_pattern(pattern)
-        return str(format_datetime(self._moment(value), format=style, tzinfo=self.zone, locale=self.locale))
+        return str(format_datetime(self.moment_of(value), format=style, tzinfo=self.zone, locale=self.locale))
 
     def number(self, value: object, decimals: int | None = None) -> str:
-        number = _decimal(value)
-        if decimals is None:
-            return str(format_decimal(number, locale=self.locale))
-        return str(format_decimal(round(number, _places(decimals)), format=_fixed(decimals, self.locale), locale=self.locale))
+        return _written_number(decimal_of(value), None if decimals is None else _places(decimals), self.locale)
 
     def percent(self, value: object, decimals: int = 0) -> str:
         """A share as a percentage: 0.15 reads 15%."""
-        number = round(_decimal(value), _places(decimals) + 2)
-        return str(format_percent(number, locale=self.locale, decimal_quantization=False))
+        return _written_share(round(decimal_of(value), _places(decimals) + 2) or Decimal(0), self.locale)
 
     def money(self, value: object, currency: str | None = None) -> str:
         code = currency or self.currency
         if not isinstance(code, str) or not _CURRENCY.fullmatch(code):
             raise Unformattable("a currency is three capital letters such as EUR")
-        return str(format_currency(_decimal(value), code, locale=self.locale))
+        if currency and code not in _CURRENCIES:
+            raise Unformattable(f"CLDR knows no currency {code}; write its ISO 4217 code")
+        return _written_sum(decimal_of(value), code, self.locale)
 
     def _day(self, value: object) -> dt.date | str:
         """A calendar day, a moment in the person's zone, or the text itself when it is no date."""
@@ -99,9 +110,10 @@ class Presentation:
                 return self._parsed(value)
             except ValueError:
                 return value
-        return self._moment(value)
+        return self.moment_of(value)
 
-    def _moment(self, value: object) -> dt.datetime:
+    def moment_of(self, value: object) -> dt.datetime:
+        """The moment a value names, in the person's zone; a calendar day is its first moment."""
         if isinstance(value, str):
             try:
                 parsed = self._parsed(value)
@@ -169,7 +181,7 @@ def _quoted(text: str) -> str:
     return re.sub(r"[A-Za-z']+", lambda word: "'" + word[0].replace("'", "''") + "'", text)
 
 
-def _decimal(value: object) -> Decimal:
+def decimal_of(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         raise Unformattable(f"a number cannot be read from a value of type {type(value).__name__}")
     try:
@@ -178,13 +190,41 @@ def _decimal(value: object) -> Decimal:
         raise Unformattable("the text is no number; write it like 1234.5") from unreadable
     if not number.is_finite() or abs(number) >= _LARGEST:
         raise Unformattable("the number is not finite or has more than 18 digits")
-    return number
+    return number or Decimal(0)  # never -0, which equals 0 and is written otherwise
 
 
 def _places(decimals: object) -> int:
     if isinstance(decimals, bool) or not isinstance(decimals, int) or not 0 <= decimals <= _MOST_DECIMALS:
         raise Unformattable(f"decimals are a whole number from 0 to {_MOST_DECIMALS}")
     return decimals
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _written_day(day: dt.date, style: str, locale: Locale) -> str:
+    return str(format_date(day, format=style, locale=locale))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _written_number(number: Decimal, decimals: int | None, locale: Locale) -> str:
+    if decimals is None:
+        return str(format_decimal(number, locale=locale))
+    return str(format_decimal(round(number, decimals), format=_fixed(decimals, locale), locale=locale))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _written_share(share: Decimal, locale: Locale) -> str:
+    return str(format_percent(share, locale=locale, decimal_quantization=False))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _written_sum(number: Decimal, currency: str, locale: Locale) -> str:
+    return str(format_currency(number, currency, locale=locale))
+
+
+def forget() -> None:
+    """Drop every remembered figure and day: a rare one may be somebody's own."""
+    for remembering in (_written_day, _written_number, _written_share, _written_sum):
+        remembering.cache_clear()
 
 
 @lru_cache(maxsize=1024)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
+from itertools import filterfalse
 
 from babel import Locale, UnknownLocaleError
 from babel.core import get_global
@@ -31,6 +32,9 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 
+#: CLDR keeps Bokmål as the data of "no", whose readers read Nynorsk too.
+_NORWEGIAN: Mapping[str, str] = {"nb": "no", "nn": "no"}
+
 #: language, script when it is not the likely one, region.
 _Subtags = tuple[str, str, str]
 
@@ -49,10 +53,10 @@ def canonical_language(tag: str) -> str:
     found = _TAG.fullmatch(tag.replace("_", "-"))
     if found is None:
         raise ValueError(f"{tag[:40]!r} is not a language tag; write it like en, pt-BR or zh-Hant")
-    language = found["language"].lower()
-    if language not in _KNOWN.languages:
-        language = _ALIASES.get(language, language)
-    script, region = (found["script"] or "").title(), (found["region"] or "").upper()
+    alias = _ALIASES.get(found["language"].lower(), found["language"].lower())
+    language, *implied = alias.split("_")  # Dari is fa_AF, Serbo-Croatian sr_Latn
+    script = (found["script"] or next(filter(_is_script, implied), "")).title()
+    region = (found["region"] or next(filterfalse(_is_script, implied), "")).upper()
     for subtag, known in ((language, _KNOWN.languages), (script, _KNOWN.scripts), (region, _KNOWN.territories)):
         if subtag and subtag not in known:
             raise ValueError(f"{tag[:40]!r} is not a language tag: CLDR knows no {subtag!r}; write it like en, pt-BR or zh-Hant")
@@ -115,9 +119,19 @@ def babel_locale(tag: str) -> Locale:
     return Locale("en")
 
 
+@lru_cache(maxsize=1024)
+def script_of(tag: str) -> str:
+    """The ISO 15924 code a text of that tag is written in; "" where CLDR names none.
+
+    >>> script_of("sr"), script_of("sr-Latn"), script_of("zh-TW")
+    ('Cyrl', 'Latn', 'Hant')
+    """
+    return _written(_subtags(tag))[1] if tag != ANY_LOCALE and _valid(tag) else ""
+
+
 def forget() -> None:
     """Drop every remembered tag: a made-up one may be somebody's own."""
-    for remembering in (canonical_language, _choose, language_match, babel_locale, _valid, _subtags):
+    for remembering in (canonical_language, _choose, language_match, babel_locale, script_of, _valid, _subtags):
         remembering.cache_clear()
 
 
@@ -171,12 +185,16 @@ def _parent(subtags: _Subtags) -> _Subtags | None:
 
 def _written(subtags: _Subtags) -> tuple[str, str]:
     language, script, region = subtags
-    return language, script or _likely_script(language, region)
+    return _NORWEGIAN.get(language, language), script or _likely_script(language, region)
 
 
 def _likely_script(language: str, region: str) -> str:
     likely = _LIKELY.get(_joined(language, "", region)) or _LIKELY.get(language) or ""
-    return next((part for part in likely.split("_")[1:] if len(part) == 4), "")
+    return next((part for part in likely.split("_")[1:] if _is_script(part)), "")
+
+
+def _is_script(subtag: str) -> bool:
+    return len(subtag) == 4
 
 
 def _joined(*subtags: str) -> str:

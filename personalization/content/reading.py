@@ -13,7 +13,7 @@ from typing import Any
 
 from liquid import BoundTemplate, Node, RenderContext
 from liquid.builtin.content import ContentNode
-from liquid.builtin.expressions import FilteredExpression, Literal, Nil, Path, StringLiteral
+from liquid.builtin.expressions import Filter, FilteredExpression, KeywordArgument, Literal, Nil, Path, StringLiteral
 from liquid.builtin.expressions.logical import (
     BooleanExpression,
     ContainsExpression,
@@ -37,6 +37,7 @@ from liquid.expression import Expression
 from liquid.undefined import is_undefined
 
 from personalization.content.dialect import BUILTIN_NAMES, PLAIN, Dialect, Refused
+from personalization.content.filters import CATCHING
 
 #: A variable's path from the top, such as ("user", "first_name").
 Segments = tuple[str | int, ...]
@@ -50,6 +51,8 @@ MAX_SEGMENTS = 24
 _PROFILE: Segments = ("user",)
 
 _NONE: Paths = frozenset()
+#: Filters whose literals are words of the language.
+_WORDED = frozenset({"default", "plural", "select", "append", "prepend"})
 _ORDERINGS = (LtExpression, LeExpression, GtExpression, GeExpression, ContainsExpression)
 _STATIC = RenderContext(BoundTemplate(PLAIN, []))
 
@@ -57,11 +60,14 @@ _STATIC = RenderContext(BoundTemplate(PLAIN, []))
 @dataclass
 class Reading:
     """What was found. seen: every variable; needed: those that cannot be absent; shown: those that reach the text;
+    words: what the template itself says, in its order; plurals: the categories each `plural` offers;
     nodes: the size of the tree."""
 
     seen: set[Segments] = field(default_factory=set)
     needed: set[Segments] = field(default_factory=set)
     shown: set[Segments] = field(default_factory=set)
+    words: list[str] = field(default_factory=list)
+    plurals: list[frozenset[str]] = field(default_factory=list)
     nodes: int = 0
 
 
@@ -167,6 +173,8 @@ class _Reader:
             self.found.needed |= uncaught
 
     def _other(self, node: Node, guarded: Paths, scope: frozenset[str]) -> None:
+        if isinstance(node, ContentNode):
+            self.found.words.append(node.text)
         for expression in node.expressions():
             self.found.needed |= self._written(expression, guarded, scope)
             if isinstance(node, OutputNode) and "user" not in scope and _is_whole_profile(expression):
@@ -187,11 +195,20 @@ class _Reader:
         uncaught = self._uncaught(_bounded(expression.left), guarded, scope)
         for used in expression.filters or ():
             self._dialect.check(used)
-            if used.name == "default":
+            if used.name in CATCHING:
                 uncaught = _NONE
+            self._said(used)
             for argument in used.children():
                 uncaught |= self._uncaught(_bounded(argument), guarded, scope)
         return uncaught
+
+    def _said(self, used: Filter) -> None:
+        """The words a filter's literals put into the text, and the plural categories they are for."""
+        if used.name not in _WORDED:
+            return
+        self.found.words += [str(each.value.value) for each in used.args if isinstance(each.value, StringLiteral)]
+        if used.name == "plural":
+            self.found.plurals.append(frozenset(each.name for each in used.args if isinstance(each, KeywordArgument)))
 
     def _uncaught(self, expression: Expression, guarded: Paths, scope: frozenset[str]) -> Paths:
         uncaught: set[Segments] = set()

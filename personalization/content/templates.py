@@ -41,7 +41,9 @@ from personalization.content.dialect import (
     too_long,
     written,
 )
+from personalization.content.direction import directed, inserted, without_isolates_in_tags
 from personalization.content.formats import Presentation
+from personalization.content.languages import right_to_left
 from personalization.content.locales import babel_locale
 from personalization.content.reading import Reading, Segments, length, read, static_path
 from personalization.errors import MissingVariables, RenderingFailed, TemplateInvalid
@@ -114,12 +116,20 @@ class CompiledContent:
         missing = self.missing(values)
         if missing:
             raise MissingVariables(missing)
-        presentation = Presentation(babel_locale(locale), zone, now, currency)
+        presentation = Presentation(babel_locale(locale), zone, now, currency, right_to_left(locale))
         return {name: part.render(values, presentation) for name, part in self._parts.items()}
 
     def length(self, part: str) -> int:
         """Estimated characters of the part, 0 when there is none: its literal text plus 12 for each output."""
         return self._parts[part].length if part in self._parts else 0
+
+    def words(self, part: str) -> str:
+        """What the template itself says in the part, markup and all, with nothing where values stand."""
+        return self._parts[part].words if part in self._parts else ""
+
+    def plurals(self, part: str) -> tuple[frozenset[str], ...]:
+        """The plural categories that each `plural` of the part offers."""
+        return self._parts[part].plurals if part in self._parts else ()
 
 
 def presence(values: Values, variables: Sequence[Segments]) -> bytes:
@@ -158,6 +168,8 @@ class _Part:
     template: BoundPart
     iterations: int
     length: int
+    words: str
+    plurals: tuple[frozenset[str], ...]
     fill: Callable[[Values, Presentation], str] | None
 
     def render(self, values: Values, presentation: Presentation) -> str:
@@ -167,7 +179,11 @@ class _Part:
             raise MissingVariables([str(undefined.message)]) from undefined
         except Exception as failed:  # a filter may raise anything on a value it was not made for
             raise RenderingFailed(f"The part {self.name} was not rendered: {_cause(failed)}.") from failed
-        return _single_line(text) if self.name in SINGLE_LINE_PARTS else text
+        if self.name in SINGLE_LINE_PARTS:
+            return _single_line(text)
+        if presentation.rtl and self.name in ESCAPED_PARTS:
+            return directed(without_isolates_in_tags(text))
+        return without_isolates_in_tags(text) if self.name in ESCAPED_PARTS else text
 
     def interpret(self, values: Values, presentation: Presentation) -> str:
         return self.template.run(values, presentation, self.iterations)
@@ -185,6 +201,8 @@ def _compiled(name: str, source: str, dialect: Dialect, reading: Reading) -> _Pa
         template=template,
         iterations=min(MAX_ITERATIONS, MAX_STEPS // max(found.nodes, 1)),
         length=length(template.nodes),
+        words="".join(found.words),
+        plurals=tuple(found.plurals),
         fill=_filling(template.nodes, dialect),
     )
 
@@ -246,7 +264,7 @@ def _cause(failed: Exception) -> str:
 
 def _single_line(text: str) -> str:
     """Without line breaks and control characters, so that no value can add a header to a mail."""
-    return _BREAKS.sub(" ", text).strip() if _BREAKS.search(text) else text
+    return text if text.isprintable() or not _BREAKS.search(text) else _BREAKS.sub(" ", text).strip()
 
 
 # -- values ----------------------------------------------------------------------------------------------------------
@@ -286,13 +304,8 @@ def _outermost(paths: Iterable[Segments]) -> list[Segments]:
 # -- the short way ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Presented:
-    presentation: Presentation
-
-
-_Piece = Callable[[Values, _Presented], str]
-_Step = Callable[[Any, _Presented], Any]
+_Piece = Callable[[Values, Presentation], str]
+_Step = Callable[[Any, Presentation], Any]
 
 
 def _filling(nodes: Iterable[Node], dialect: Dialect) -> Callable[[Values, Presentation], str] | None:
@@ -312,8 +325,7 @@ def _filling(nodes: Iterable[Node], dialect: Dialect) -> Callable[[Values, Prese
 
 
 def _fill(pieces: tuple[str | _Piece, ...], values: Values, presentation: Presentation) -> str:
-    presented = _Presented(presentation)
-    text = "".join([piece if isinstance(piece, str) else piece(values, presented) for piece in pieces])
+    text = "".join([piece if type(piece) is str else piece(values, presentation) for piece in pieces])  # type: ignore[operator]
     if len(text) > MAX_CHARACTERS:
         raise too_long()
     return text
@@ -331,13 +343,15 @@ def _output(node: OutputNode, dialect: Dialect) -> _Piece | None:
     absent, escaping, token = Absent(dotted(segments), token=expression.left.token), dialect.autoescape, node.token
     steps = [_step(used, dialect) for used in expression.filters or ()]
 
-    def write(values: Values, presented: _Presented) -> str:
+    def write(values: Values, presented: Presentation) -> str:
         value = _found(values, segments)
         if value is None:
             value = absent
         for step in steps:
             value = step(value, presented)
-        return value if type(value) is str and not escaping else written(value, escaping, token)
+        if type(value) is str and not escaping:
+            return inserted(value, presented.rtl)
+        return written(value, escaping, presented.rtl, token)
 
     return write
 

@@ -6,15 +6,15 @@ import urllib.parse
 from collections.abc import Iterable
 
 from personalization.cache import CachedProfiles
-from personalization.content import locales
+from personalization.content import formats, languages, locales
 from personalization.core import DeepPersonalizationEngine
 from personalization.deciding import features, preferences
 
 
 class Forgetting:
     """Profiles are dropped one by one. What is kept by content rather than by person (plans of inline messages, hashes of
-    traits and context values, language tags) is dropped whole: it cannot be told whose it was, and is soon made again.
-    Stores drop what they keep themselves."""
+    traits and context values, language tags, figures as written) is dropped whole: it cannot be told whose it was, and is soon
+    made again. Stores drop what they keep themselves."""
 
     def __init__(self, profiles: CachedProfiles, engine: DeepPersonalizationEngine) -> None:
         self._profiles, self._engine = profiles, engine
@@ -24,7 +24,8 @@ class Forgetting:
         self._engine.forget()
         features.forget()
         preferences.forget()
-        locales.forget()
+        for remembering in (formats, languages, locales):
+            remembering.forget()
         _forget_paths()
 
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from personalization.clock import Clock, rfc3339, zone
-from personalization.content.locales import canonical_language, choose_locale
-from personalization.content.quality import quality, static_quality
+from personalization.clock import Clock, rfc3339
+from personalization.content.locales import canonical_language
 from personalization.content.templates import compile_content
-from personalization.errors import Invalid, MissingVariables, NotFound, RenderingFailed
+from personalization.errors import Invalid, NotFound
 from personalization.operations.configuration import Configuration
 from personalization.operations.paging import key_of, number_of, page
+from personalization.operations.previewing import preview
 from personalization.operations.profiles import Profiles
 from personalization.operations.rewarding import own_reward, own_reward_document
 from personalization.storage.base import Storage
@@ -64,44 +64,11 @@ class Templates:
         return page([template_document(t) for t in found], found, limit, lambda template: template.version)
 
     def preview(self, template_id: str, wanted: Mapping[str, Any]) -> Document:
-        """Every variant (or the one named) as this person would read it, with its quality and what is missing."""
-        template, config = self.find(template_id), self._configuration.current()
+        """Every variant (or the one named) as this person would read it, or in all its locales. Raises NotFound and Invalid."""
         profile = self._profiles.find(wanted["user_id"]) if wanted.get("user_id") else None
-        person = {**profile.traits, **profile.attributes} if profile else {}
-        values = {**(wanted.get("context") or {}), "user": person}
-        language = wanted.get("language") or (profile.language if profile else None) or template.default_language
-        channels = [wanted["channel"]] if wanted.get("channel") else list(template.channels or config.channels)
-        variants = [v for v in template.variants if wanted.get("variant_id") in (None, v.variant_id)]
-        if not variants:
-            raise Invalid.field("variant_id", "names none of the template's variants")
-        place = zone((profile.timezone if profile else None) or config.timezone)
-        items = []
-        for variant in variants:
-            locale = choose_locale([language], variant.content, template.default_language) or next(iter(variant.content))
-            compiled = compile_content(variant.content[locale], f"variants.{variant.variant_id}.content.{locale}")
-            judged = quality(static_quality(compiled, locale, language, map(config.channel, channels)), compiled, values)
-            missing: list[str] = []
-            failure: str | None = None
-            try:
-                content: Mapping[str, str] | None = compiled.render(
-                    values, locale=locale, zone=place, now=self._clock.now(), currency=config.currency
-                )
-            except MissingVariables as absent:
-                content, missing = None, list(absent.names)
-            except RenderingFailed as failed:
-                content, failure = None, failed.detail
-            items.append(
-                {
-                    "variant_id": variant.variant_id,
-                    "language": locale,
-                    "content": content,
-                    "missing_variables": missing,
-                    "failure": failure,
-                    "quality_score": judged.score,
-                    "quality_reasons": list(judged.reasons),
-                }
-            )
-        return {"template_id": template_id, "template_version": template.version, "variants": items}
+        if wanted.get("language"):
+            wanted = {**wanted, "language": _language("language", wanted["language"])}
+        return preview(self.find(template_id), self._configuration.current(), profile, wanted, self._clock.now())
 
     def _checked(self, document: Mapping[str, Any]) -> Template:
         """The template a document describes, every text compiled. Raises Invalid or TemplateInvalid."""

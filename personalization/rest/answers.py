@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -301,22 +301,53 @@ class TemplatePage(Struct):
     next_cursor: str | None
 
 
+Direction = Literal["ltr", "rtl"]
+
+
+class TranslationFinding(Struct):
+    """script: letters of a script the language does not use; direction: html that says another dir than the language has;
+    plural: categories of its numbers without a form (they take other);
+    missing_part: there in the default language only; untranslated: reads as in the default language; length: too long for a
+    channel that the default language fits. part is empty where the content as a whole is meant."""
+
+    kind: Literal["script", "direction", "plural", "missing_part", "untranslated", "length"]
+    part: str
+    message: str
+
+
 class VariantPreview(Struct):
-    """content is null when variables are missing or it could not be rendered, as failure then says."""
+    """language is what it is written in; falls_back_to names it where that is not the language wanted. content is null when
+    variables are missing or it could not be rendered, as failure then says."""
 
     variant_id: str
     language: str
+    direction: Direction
+    falls_back_to: str | None
     content: dict[str, str] | None
     missing_variables: list[str]
     failure: str | None
+    findings: list[TranslationFinding]
     quality_score: Probability
     quality_reasons: list[str]
 
 
+class LocalePreview(Struct):
+    """name is the language's own; script is ISO 15924."""
+
+    language: str
+    name: str
+    script: str
+    direction: Direction
+    variants: list[VariantPreview]
+
+
 class PreviewDocument(Struct):
+    """variants: in the language of the person or the request; locales: that one, or with all_locales every one."""
+
     template_id: str
     template_version: int
     variants: list[VariantPreview]
+    locales: list[LocalePreview]
 
 
 # -- insights

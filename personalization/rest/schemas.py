@@ -428,6 +428,7 @@ class Preview(Body):
     language: Language | None = None
     variant_id: Id | None = None
     channel: Channel | None = None
+    all_locales: Annotated[bool, Meta(description="In every locale a variant is written in, not in one language alone")] = False
 
     def __post_init__(self) -> None:
         _expect_printable(self, ("user_id", "variant_id"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from personalization.clock import instant, zone
+from personalization.content import formats, languages
 from personalization.content.templates import compile_content
-from personalization.errors import RenderingFailed
+from personalization.errors import RenderingFailed, TemplateInvalid
 
 NOW = instant("2026-11-23T10:00:00Z")
 
@@ -95,6 +96,19 @@ def test_percent_takes_a_share() -> None:
     assert [shown(" | percent", 0.15, locale=locale) for locale in ("en", "de", "fr")] == ["15%", "15 %", "15 %"]
     assert shown(" | percent: 1", 0.1234) == "12.3%"
     assert shown(" | percent: 0", 0.999) == "100%"
+    assert shown(" | percent", -0.0001) == shown(" | percent", 0) == "0%"
+
+
+@pytest.mark.parametrize(
+    "filters", [(" | percent", " | percent: 2"), (" | money", " | money: 'EUR'"), (" | number: 1", " | number: 3")]
+)
+def test_what_was_written_before_changes_nothing(filters: tuple[str, str]) -> None:
+    values = ["0.2", "0.20", 0.2, "0.200", "2E-1"]
+    formats.forget()
+    first = [shown(source, value) for source in filters for value in values]
+    formats.forget()
+    again = [shown(source, value) for source in reversed(filters) for value in reversed(values)]
+    assert first == list(reversed(again))
 
 
 @pytest.mark.parametrize(
@@ -103,17 +117,63 @@ def test_percent_takes_a_share() -> None:
         (" | money", "a lot", "no number"),
         (" | money", True, "no|cannot"),
         (" | money", [1], "cannot be read"),
-        (" | money: 'euro'", 1, "three capital letters"),
         (" | number", "1e999999", "18 digits"),
         (" | number", "NaN", "not finite"),
-        (" | number: 99", 1, "decimals"),
-        (" | date: '%Q'", "2026-11-23", "directive"),
         (" | date", [1], "cannot be read"),
         (" | date", 10**30, "calendar"),
         (" | time", "soon", "ISO 8601"),
-        (" | datetime: 'QQQQQQQQ'", "2026-11-23", "wrong kind|pattern"),
     ],
 )
 def test_what_cannot_be_formatted_fails_with_a_reason(source: str, value: object, reason: str) -> None:
     with pytest.raises(RenderingFailed, match=reason):
         shown(source, value)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (" | money: 'euro'", "three capital letters"),
+        (" | money: 'XYZ'", "CLDR knows no currency XYZ"),
+        (" | number: 99", "decimals"),
+        (" | number: 'two'", "decimals"),
+        (" | percent: -1", "decimals"),
+        (" | date: '%Q'", "directive"),
+        (" | date: 'long', 'short'", "too many positional arguments"),
+        (" | datetime: 'QQQQQQQQ'", "no such pattern"),
+        (" | time: 3", "date pattern is a text"),
+        (" | unit: 'parsec-ish'", "no such unit"),
+        (" | unit", "name"),
+        (" | list: 'xor'", "and, or, or unit"),
+        (" | relative: 'tiny'", "short, long, narrow"),
+        (" | plural: one: 'item'", "other"),
+        (" | plural: ones: 'item', other: 'items'", "ones"),
+        (" | plural: 'item', 'items'", "positional"),
+        (" | plural: one: w, few: 'items'", "other"),
+        (" | select: female: 'she'", "other"),
+    ],
+)
+def test_wrong_arguments_are_found_when_the_template_is_saved(source: str, reason: str) -> None:
+    with pytest.raises(TemplateInvalid, match=reason):
+        compile_content({"text": "{{ v" + source + " }}"}, "")
+
+
+def test_a_wrong_argument_from_a_variable_is_found_when_it_is_written() -> None:
+    content = compile_content({"text": "{{ 5 | money: code }}"}, "")
+    with pytest.raises(RenderingFailed, match="three capital letters"):
+        content.render({"code": "euro"}, locale="en", zone=zone("UTC"), now=NOW, currency="EUR")
+
+
+def test_figures_and_tags_remembered_as_written_are_forgotten_when_somebody_leaves() -> None:
+    shown(" | money", 4711.25, locale="de-LI")
+    shown(" | date: 'long'", "1906-12-09", locale="de-LI")
+    shown(" | number", 4711.25)
+    shown(" | percent", 0.4711)
+    remembering = [
+        formats._written_sum, formats._written_day, formats._written_number, formats._written_share,
+        languages.language, languages.right_to_left,
+    ]  # fmt: skip
+    languages.language("de-LI")
+    assert all(each.cache_info().currsize for each in remembering)
+    formats.forget()
+    languages.forget()
+    assert not any(each.cache_info().currsize for each in remembering)

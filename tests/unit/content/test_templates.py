@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from personalization.clock import instant, zone
 from personalization.content.formats import Presentation
+from personalization.content.languages import right_to_left
 from personalization.content.locales import babel_locale
 from personalization.content.templates import MAX_SOURCE, CompiledContent, compile_content
 from personalization.errors import MissingVariables, RenderingFailed, TemplateInvalid
@@ -320,8 +321,11 @@ FILTERS = [
     "append: '<i>'", "prepend: 'a'", "truncate: 5", "truncate: 9, '&'", "size", "times: 2", "plus: 1.5", "round", "date: 'long'",
     "date: '%d.%m.%Y'", "money", "money: 'USD'", "number", "number: 2", "percent", "default: 0.2", "url_encode", "newline_to_br",
     "strip_html", "split: ','", "join: '&'", "first", "last", "default: 0, allow_false: true", "replace: 'a', '<'",
+    "plural: one: '# <b>', other: '#s'", "select: a: '<b>', other: 'x'", "list", "list: 'or'", "unit: 'hour'", "relative",
 ]  # fmt: skip
-SCALARS = st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.floats(-1e6, 1e6) | st.text("aA<>&'\n é1", max_size=6)
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.floats(-1e6, 1e6) | st.text("aA<>&'\n é1א\u202e", max_size=6)
+)
 VALUES = st.fixed_dictionaries(
     {},
     optional={
@@ -352,9 +356,9 @@ def outcome(write: object) -> object:
 
 
 @settings(max_examples=300, deadline=None)
-@given(SOURCE.map("".join), VALUES, st.sampled_from(["text", "html", "subject"]), st.sampled_from(["en", "de", "pt-BR"]))
+@given(SOURCE.map("".join), VALUES, st.sampled_from(["text", "html", "subject"]), st.sampled_from(["en", "ar", "pt-BR"]))
 def test_the_fast_way_and_the_interpreter_write_the_same(source: str, values: dict[str, object], part: str, locale: str) -> None:
-    presentation = Presentation(babel_locale(locale), BERLIN, NOW, "EUR")
+    presentation = Presentation(babel_locale(locale), BERLIN, NOW, "EUR", right_to_left(locale))
     written = compiled(**{part: source})._parts[part]
     assert written.fill is not None
     fill = written.fill
@@ -413,3 +417,49 @@ def test_when_nothing_needed_is_missing_no_text_has_a_hole(source: str, values: 
         written = outcome(lambda: rendered(source, values))
         assert isinstance(written, str) or written is RenderingFailed
         assert outcome(lambda: rendered(source, content.used(values))) == written
+
+
+# -- tricks in values ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["{{ secret }}", "{% include 'x' %}", "{{ 'a' | append: secret }}", "{% for i in (1..9) %}x"])
+def test_liquid_in_a_value_is_text(value: str) -> None:
+    for locale in ("en", "ar"):
+        text = rendered("{{ name }}", {"name": value, "secret": "hidden"}, locale=locale)
+        assert text.strip("\u2068\u2069") == value
+    assert "hidden" not in rendered("{{ list | list }}", {"list": [value], "secret": "hidden"})
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ v | list }}",
+        "{{ l | list }}",
+        "{{ l | list: 'or' }}",
+        "{{ 2 | plural: one: 'x', other: v }}",
+        "{{ n | select: a: 'x', other: v }}",
+        "{{ 'A' | select: a: v, other: 'x' }}",
+        "{{ v | prepend: '<b>' }}",
+    ],
+)
+def test_no_worded_filter_lets_markup_of_a_value_into_html(source: str) -> None:
+    for locale in ("en", "ar"):
+        text = rendered(source, {"v": "<SCRIPT>", "l": ["<SCRIPT>", "b"]}, part="html", locale=locale)
+        assert "<SCRIPT" not in text.upper()
+        assert "&LT;SCRIPT" in text.upper()
+
+
+@pytest.mark.parametrize("locale", ["en", "he"])
+@pytest.mark.parametrize("part", ["subject", "title"])
+def test_line_breaks_of_a_chosen_or_listed_value_cannot_add_a_header(part: str, locale: str) -> None:
+    values = {"l": ["Ada\r\nBcc: x@example.org", "Bo\u2028Cc: y"], "f": "a\r\nb"}
+    for source in ("{{ l | list }}", "{{ 1 | plural: other: f }}", "{{ n | select: other: f }}"):
+        assert len(rendered(source, values, part=part, locale=locale).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ l | list }}" * 60, "{{ 1 | plural: other: big }}" * 20, "{{ n | select: other: big }}" * 20]
+)
+def test_a_bomb_of_worded_filters_stops_with_a_clear_error(source: str) -> None:
+    with pytest.raises(RenderingFailed, match="more than 1,000,000"):
+        rendered(source, {"l": ["x" * 1_000] * 100, "big": "x" * 100_000})
