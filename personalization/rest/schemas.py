@@ -569,13 +569,6 @@ def read(kind: type[T], document: Any) -> T:
         raise Invalid.field(*_explained(str(wrong))) from None
 
 
-def expect_printable(name: str, value: str) -> str:
-    """An id that came outside a body. Raises Invalid."""
-    if not 1 <= len(value) <= 256 or not value.isprintable():
-        raise Invalid.field(name, "must be 1-256 printable characters")
-    return value
-
-
 _WHERE = re.compile(r"(?P<what>.*?)(?: - at `(?:key` in `)?(?P<path>\$?[^`]*)`)?", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _FORM = re.compile(r"matching regex '(.*)'", re.DOTALL)
