@@ -106,6 +106,63 @@ class Retraining:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tone:
+    """How texts are to sound, for whoever writes them: formal -1 .. casual 1, reserved -1 .. warm 1. No program measures it."""
+
+    casual: float = 0.0
+    warm: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footer:
+    """What the law wants at the end of a message; "*" stands for every channel, country (ISO 3166-1) or language (BCP 47)."""
+
+    text: str
+    channel: str = "*"
+    country: str = "*"
+    language: str = "*"
+
+    def covers(self, channel: str, country: str, language: str) -> bool:
+        """A language holds in all its regions and scripts."""
+        spoken = self.language == "*" or f"{language}-".startswith(f"{self.language}-")
+        return spoken and self.channel in ("*", channel) and self.country in ("*", country)
+
+    def named(self) -> int:
+        """How many of the three it names."""
+        return 3 - (self.channel, self.country, self.language).count("*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Voice:
+    """How a tenant speaks; `content.voice.breaches` checks it. As it stands it asks for nothing.
+
+    personality      : a description, for whoever writes
+    banned_phrases   : in no part; required_phrases : in every body of a message
+    max_emoji, max_exclamations : in one part, None = any number
+    capitals         : whether words may be written in capitals; acronyms always may
+    max_grade        : US school grade of an English text; max_lix : LIX of a text in another language
+    footers          : of those that hold for a message the one that names most must end it, the first of equals
+    """
+
+    personality: str = ""
+    tone: Tone = Tone()
+    banned_phrases: tuple[str, ...] = ()
+    required_phrases: tuple[str, ...] = ()
+    max_emoji: int | None = None
+    max_exclamations: int | None = None
+    capitals: bool = True
+    acronyms: tuple[str, ...] = ()
+    max_grade: float | None = None
+    max_lix: float | None = None
+    footers: tuple[Footer, ...] = ()
+
+    def footer(self, channel: str, country: str, language: str) -> Footer | None:
+        """The one that has to end such a message."""
+        held = [footer for footer in self.footers if footer.covers(channel, country, language)]
+        return max(held, key=Footer.named, default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TenantConfig:
     """One immutable version of a tenant's configuration (DEFAULTS where nothing was said)."""
 
@@ -127,6 +184,7 @@ class TenantConfig:
     quiet_hours: QuietHours | None = None
     channels: Mapping[str, ChannelSpec] = field(default_factory=lambda: dict(DEFAULT_CHANNELS))
     retraining: Retraining = Retraining()
+    voice: Voice = Voice()
 
     def channel(self, name: str) -> ChannelSpec:
         return self.channels.get(name) or DEFAULT_CHANNELS.get(name) or ChannelSpec()

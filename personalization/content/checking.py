@@ -18,7 +18,7 @@ from personalization.content.quality import fits
 from personalization.content.templates import ESCAPED_PARTS, CompiledContent
 from personalization.tenant import ChannelSpec
 
-Kind = Literal["script", "direction", "plural", "missing_part", "untranslated", "length"]
+Kind = Literal["script", "direction", "plural", "missing_part", "untranslated", "length", "voice", "segments"]
 
 #: ISO 15924 -> how Unicode's names of its letters begin.
 _LETTERS: Mapping[str, frozenset[str]] = {
@@ -34,10 +34,9 @@ _LETTERS: Mapping[str, frozenset[str]] = {
 _ALL_LETTERS = frozenset(chain.from_iterable(_LETTERS.values()))
 
 #: Bounded, so that no text takes quadratic time.
-_NOT_WORDS = re.compile(
-    r"<(?:style|script)\b[^<]*</\w+>|<[^<>]*>|&#?\w{1,32};|[A-Za-z][A-Za-z0-9+.-]{0,15}://[^\s\"'<>]*|[\w.+-]{1,64}@\S+",
-    re.IGNORECASE,
-)
+MARKUP = r"<(?:style|script)\b[^<]*</\w+>|<[^<>]*>"
+ADDRESSES = r"[A-Za-z][A-Za-z0-9+.-]{0,15}://[^\s\"'<>]*|[\w.+-]{1,64}@\S+"
+_NOT_WORDS = re.compile(rf"{MARKUP}|&#?\w{{1,32}};|{ADDRESSES}", re.IGNORECASE)
 _FIRST_DIR = re.compile(r"\s*(?:<!doctype[^>]*>\s*)?<\w[^>]*\bdir\s*=\s*[\"']?(ltr|rtl)\b", re.IGNORECASE)
 _SENTENCES = re.compile(r"[\n.!?。！？।…:]+")
 _WORD = re.compile(r"[^\W\d_]+")

@@ -33,7 +33,7 @@ _ANY_CHANNEL = ""
 #: Channel -> the part shown above the text, which counts towards the length.
 _HEADING_OF = {"push": "title", "web_push": "title", "in_app": "title", "email": "subject"}
 #: Parts that hold a whole message; with none of them, whatever parts there are make up one.
-_BODIES = ("text", "body", _MARKUP)
+BODIES = ("text", "body", _MARKUP)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def length_on(content: CompiledContent, channel: str) -> int | None:
 
     A text, body or html can go anywhere, but html alone not where nobody reads markup.
     """
-    bodies = [part for part in _BODIES if part in content.parts]
+    bodies = [part for part in BODIES if part in content.parts]
     if not bodies:
         return sum(map(content.length, content.parts)) if content.parts else None
     if channel in PLAIN_CHANNELS:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+import msgspec
+
 from personalization.clock import Clock, duration, length_of, zone
 from personalization.content.locales import canonical_language
 from personalization.errors import Conflict, Invalid
@@ -13,7 +15,7 @@ from personalization.operations.merging import merged
 from personalization.operations.profiles import quiet_document, quiet_hours
 from personalization.operations.rewarding import reward_document, reward_of
 from personalization.storage.base import Storage
-from personalization.tenant import Budget, ChannelSpec, FrequencyCap, Retraining, TenantConfig
+from personalization.tenant import Budget, ChannelSpec, FrequencyCap, Retraining, TenantConfig, Voice
 from personalization.vocabulary import ConsentDefault, LearningMode, PolicyMethod, ServiceLevel
 
 _TRIES = 10
@@ -60,6 +62,7 @@ def config_document(config: TenantConfig) -> dict[str, Any]:
         "quiet_hours": None if config.quiet_hours is None else quiet_document(config.quiet_hours),
         "channels": {name: asdict(spec) for name, spec in config.channels.items()},
         "retraining": {**asdict(config.retraining), "every": duration(config.retraining.every)},
+        "voice": msgspec.json.decode(msgspec.json.encode(config.voice)),
     }
 
 
@@ -74,7 +77,7 @@ def config_of(document: Mapping[str, Any], version: int = 0) -> TenantConfig:
         learning_mode=LearningMode(document.get("learning_mode", default.learning_mode)),
         consent_default=ConsentDefault(document.get("consent_default", default.consent_default)),
         **{name: document[name] for name in _PLAIN if name in document},
-        default_language=_language(document.get("default_language", default.default_language)),
+        default_language=_language("default_language", document.get("default_language", default.default_language)),
         timezone=_timezone(document.get("timezone", default.timezone)),
         reward=reward_of(document.get("reward") or {}),
         frequency_caps=tuple(
@@ -83,6 +86,7 @@ def config_of(document: Mapping[str, Any], version: int = 0) -> TenantConfig:
         budgets=tuple(Budget(**{**budget, "period": length_of(budget["period"])}) for budget in document.get("budgets", ())),
         quiet_hours=quiet_hours("quiet_hours", document.get("quiet_hours")),
         retraining=_retraining(document.get("retraining") or {}),
+        voice=_voice(document.get("voice") or {}),
     )
     if "channels" in document:
         config = replace(config, channels={name: ChannelSpec(**spec) for name, spec in document["channels"].items()})
@@ -96,11 +100,24 @@ def _retraining(document: Mapping[str, Any]) -> Retraining:
     return Retraining(**{**document, **every})
 
 
-def _language(tag: str) -> str:
+def _voice(document: Mapping[str, Any]) -> Voice:
+    try:
+        voice = msgspec.convert(document, Voice)
+    except msgspec.ValidationError as wrong:
+        raise Invalid.field("voice", str(wrong)) from wrong
+    footers = enumerate(voice.footers)
+    return replace(voice, footers=tuple(replace(footer, language=_spoken(i, footer.language)) for i, footer in footers))
+
+
+def _spoken(place: int, tag: str) -> str:
+    return tag if tag == "*" else _language(f"voice.footers.{place}.language", tag)
+
+
+def _language(path: str, tag: str) -> str:
     try:
         return canonical_language(tag)
     except ValueError as wrong:
-        raise Invalid.field("default_language", str(wrong)) from wrong
+        raise Invalid.field(path, str(wrong)) from wrong
 
 
 def _timezone(name: str) -> str:

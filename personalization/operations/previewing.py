@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import tzinfo
 from typing import Any
 
 from personalization.clock import zone
-from personalization.content.checking import findings
+from personalization.content.checking import Finding, findings
 from personalization.content.languages import language
-from personalization.content.locales import choose_locale
+from personalization.content.locales import babel_locale, choose_locale
 from personalization.content.quality import quality, static_quality
+from personalization.content.segments import costly
 from personalization.content.templates import CompiledContent, compile_content
+from personalization.content.voice import breaches
+from personalization.engines.context import country
 from personalization.errors import Invalid, MissingVariables, RenderingFailed
 from personalization.profile import PersonalizationProfile
 from personalization.template import ANY_LOCALE, Template, Variant
@@ -35,6 +38,7 @@ def preview(
         variants=variants,
         channels=(wanted["channel"],) if wanted.get("channel") else template.channels or tuple(config.channels),
         values={**(wanted.get("context") or {}), "user": person},
+        country=country(profile),
         zone=zone((profile.timezone if profile else None) or config.timezone),
         now=now,
     )
@@ -57,6 +61,7 @@ class _Viewing:
     variants: tuple[Variant, ...]
     channels: tuple[str, ...]
     values: Mapping[str, Any]
+    country: str | None
     zone: tzinfo
     now: int
     #: (variant, locale) -> what it compiled to: most locales fall back to a few.
@@ -83,16 +88,27 @@ class _Viewing:
         channels = {name: self.config.channel(name) for name in self.channels}
         judged = quality(static_quality(compiled, chosen, tag, channels.values()), compiled, self.values)
         original_locale, original = self._content(variant, self.template.default_language)
+        shown = self._rendered(compiled, got)
+        texts = shown["content"] or {part: compiled.words(part) for part in compiled.parts}
+        found = [*findings(compiled, got, original, original_locale, channels), *self._said(texts, got, tag)]
         return {
             "variant_id": variant.variant_id,
             "language": got,
             "direction": language(got).direction,
             "falls_back_to": None if got == tag else got,
-            **self._rendered(compiled, got),
-            "findings": [asdict(finding) for finding in findings(compiled, got, original, original_locale, channels)],
+            **shown,
+            "findings": [asdict(finding) for finding in found],
             "quality_score": judged.score,
             "quality_reasons": list(judged.reasons),
         }
+
+    def _said(self, texts: Mapping[str, str], got: str, tag: str) -> Iterator[Finding]:
+        """What is wrong with the texts as their reader sees them; a reader of unknown country lives in the tag's region."""
+        home = self.country or babel_locale(tag).territory or ""
+        yield from breaches(self.config.voice, texts, language=got, channels=self.channels, country=home)
+        for part in ("text", "body") if self.channels == ("sms",) else ():
+            if part in texts and (said := costly(texts[part])):
+                yield Finding("segments", part, said)
 
     def _content(self, variant: Variant, tag: str) -> tuple[str, CompiledContent]:
         """The locale that serves the tag, and its text."""

@@ -8,7 +8,16 @@ from msgspec import Meta, Struct
 
 from personalization.learning.segments import Segment, Stage
 from personalization.models.rhythm import Anomaly
-from personalization.rest.schemas import BudgetBody, CapBody, ConsentBody, Duration, Probability, QuietHoursBody, RewardPatch
+from personalization.rest.schemas import (
+    BudgetBody,
+    CapBody,
+    ConsentBody,
+    Duration,
+    FooterBody,
+    Probability,
+    QuietHoursBody,
+    RewardPatch,
+)
 from personalization.vocabulary import (
     Action,
     Aggregation,
@@ -308,9 +317,10 @@ class TranslationFinding(Struct):
     """script: letters of a script the language does not use; direction: html that says another dir than the language has;
     plural: categories of its numbers without a form (they take other);
     missing_part: there in the default language only; untranslated: reads as in the default language; length: too long for a
-    channel that the default language fits. part is empty where the content as a whole is meant."""
+    channel that the default language fits; voice: breaks with the voice of the configuration; segments: an sms of more than one
+    message. part is empty where the content as a whole is meant."""
 
-    kind: Literal["script", "direction", "plural", "missing_part", "untranslated", "length"]
+    kind: Literal["script", "direction", "plural", "missing_part", "untranslated", "length", "voice", "segments"]
     part: str
     message: str
 
@@ -744,6 +754,27 @@ class RetrainingDocument(Struct):
     promote: bool
 
 
+class ToneDocument(Struct):
+    casual: float
+    warm: float
+
+
+class VoiceDocument(Struct):
+    """How the tenant speaks; null asks for nothing."""
+
+    personality: str
+    tone: ToneDocument
+    banned_phrases: list[str]
+    required_phrases: list[str]
+    max_emoji: int | None
+    max_exclamations: int | None
+    capitals: bool
+    acronyms: list[str]
+    max_grade: float | None
+    max_lix: float | None
+    footers: list[FooterBody]
+
+
 class ConfigDocument(Struct):
     version: int
     service_level: ServiceLevel
@@ -763,6 +794,7 @@ class ConfigDocument(Struct):
     quiet_hours: QuietHoursBody | None
     channels: dict[str, ChannelDocument]
     retraining: RetrainingDocument
+    voice: VoiceDocument
 
 
 class ConsentState(Struct):

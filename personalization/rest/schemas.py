@@ -494,10 +494,13 @@ class ConsentBody(Body):
     history: list[Any] | None = None
 
 
+AnyChannel = Annotated[str, Meta(pattern=_form("([a-z0-9_-]{1,64}|[*])", "a channel or *"))]
+
+
 class CapBody(Body):
     limit: Count
     period: Duration
-    channel: Annotated[str, Meta(pattern=_form("([a-z0-9_-]{1,64}|[*])", "a channel or *"))] = "*"
+    channel: AnyChannel = "*"
     category: Annotated[str, Meta(pattern=_form("(promotional|transactional|[*])", "promotional, transactional or *"))] = "*"
 
     def __post_init__(self) -> None:
@@ -531,6 +534,63 @@ class RetrainingPatch(Body):
         _expect_duration("every", self.every)
 
 
+Tone = Annotated[float, Meta(ge=-1, le=1, description="formal -1 … casual 1; reserved -1 … warm 1")]
+Phrase = Annotated[str, Meta(min_length=1, max_length=500)]
+Phrases = Annotated[list[Phrase], Meta(max_length=200)]
+
+
+class TonePatch(Body):
+    casual: Tone | None = None
+    warm: Tone | None = None
+
+
+class FooterBody(Body):
+    """What a message must end with. Of those that hold for it the one that names most counts, the first of equals."""
+
+    text: Phrase
+    channel: AnyChannel = "*"
+    country: Annotated[str, Meta(pattern=_form("([A-Z]{2}|[*])", "a country like DE or *"), description="ISO 3166-1")] = "*"
+    language: Annotated[
+        str,
+        Meta(
+            pattern=_form("([A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,4}|[*])", "a language like en or en-GB, or *"),
+            description="BCP 47; de holds for de-AT too",
+        ),
+    ] = "*"
+
+    def __post_init__(self) -> None:
+        _expect_words("text", (self.text,))
+
+
+class VoicePatch(Body):
+    """How the tenant speaks. What a text breaks of it is among the findings of its preview. What is left out stays, lists are
+    replaced whole, null asks for nothing."""
+
+    personality: Annotated[str, Meta(max_length=2_000, description="In your words, for whoever writes")] | None = None
+    tone: TonePatch | None = None
+    banned_phrases: Annotated[Phrases, Meta(description="In no part; compared by words, whatever their case and width")] | None = (
+        None
+    )
+    required_phrases: Annotated[Phrases, Meta(description="In every text, body and html")] | None = None
+    max_emoji: Annotated[Count, Meta(description="In one part; 0 for none")] | None = None
+    max_exclamations: Annotated[Count, Meta(description="In one part; 0 for none")] | None = None
+    capitals: Annotated[bool, Meta(description="Whether words may be written in capitals")] | None = None
+    acronyms: Annotated[Phrases, Meta(description="Words that always may")] | None = None
+    max_grade: (
+        Annotated[float, Meta(ge=0, le=100, description="US school grade of an English text: Flesch-Kincaid, from 20 words on")]
+        | None
+    ) = None
+    max_lix: (
+        Annotated[float, Meta(ge=0, le=200, description="LIX of a text in another language of Latin, Cyrillic or Greek letters")]
+        | None
+    ) = None
+    footers: Annotated[list[FooterBody], Meta(max_length=200)] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("banned_phrases", "required_phrases", "acronyms"):
+            _expect_words(name, getattr(self, name) or ())
+
+
 class ConfigPatch(Body):
     """RFC 7396: what is left out stays, null goes back to the default. version, as GET answers it, is ignored."""
 
@@ -551,6 +611,7 @@ class ConfigPatch(Body):
     quiet_hours: QuietHoursPatch | None = None
     channels: dict[Channel, ChannelPatch | None] | None = None
     retraining: RetrainingPatch | None = None
+    voice: VoicePatch | None = None
 
     version: int | None = None
 
@@ -620,6 +681,12 @@ def _expect_printable(body: Struct, names: Iterable[str]) -> None:
         value = getattr(body, name)
         if value and not value.isprintable():
             _refuse(name, "must hold printable characters only")
+
+
+def _expect_words(name: str, phrases: Iterable[str]) -> None:
+    for phrase in phrases:
+        if not any(map(str.isalnum, phrase)):
+            _refuse(name, "must hold a letter or a figure")
 
 
 def _expect_instants(body: Struct, names: Iterable[str]) -> None:

@@ -99,6 +99,63 @@ def test_a_text_for_any_language_is_shown_as_the_language_asked_for_has_it(world
     assert [each["language"] for each in preview(world, anywhere, {"all_locales": True})["locales"]] == ["en"]
 
 
+VOICE = {
+    "banned_phrases": ["for free"],
+    "max_exclamations": 0,
+    "footers": [{"text": "Reply STOP to end", "channel": "sms"}, {"text": "STOP an 0800", "channel": "sms", "country": "DE"}],
+}
+
+
+def test_what_breaks_with_the_voice_is_found_in_every_language(world: World) -> None:
+    headers = {"HTTP_X_API_KEY": world.key, "CONTENT_TYPE": "application/json"}
+    spoken = {
+        "template_id": "spoken",
+        "channels": ["sms", "push"],
+        "variants": [
+            {
+                "variant_id": "a",
+                "content": {
+                    "en": {"text": "Get it for {{ price | default: 'fr\u200bee' }}! Reply STOP to end"},
+                    "de-DE": {"text": "Jetzt holen. STOP an 0800"},
+                    "de": {"text": "Bald holen für {{ name }}"},
+                },
+            }
+        ],
+    }
+    changed = world.ask("PATCH", f"{PREFIX}/management/config", headers, json.dumps({"voice": VOICE}).encode())
+    assert changed.status == 200, changed.data
+    try:
+        locales = preview(world, spoken, {"all_locales": True})["locales"]
+        [german] = preview(world, spoken, {"language": "de-AT", "channel": "push"})["variants"]
+    finally:
+        restored = world.ask("PATCH", f"{PREFIX}/management/config", headers, b'{"voice": null}')
+    assert {name: changed.json["voice"][name] for name in ("banned_phrases", "max_exclamations")} == {
+        "banned_phrases": ["for free"],
+        "max_exclamations": 0,
+    }
+    assert restored.json["voice"]["footers"] == []
+    found = {each["language"]: [(f["kind"], f["part"], f["message"]) for f in each["variants"][0]["findings"]] for each in locales}
+    assert found == {
+        "en": [
+            ("voice", "text", "says “for free”, which the voice bans: say it otherwise"),
+            ("voice", "text", "exclamation marks: 1 where the voice allows 0, remove 1"),
+        ],
+        "de-DE": [],
+        "de": [("voice", "text", "does not end as sms has to: end it with “Reply STOP to end”")],
+    }
+    assert german["findings"] == []
+
+
+def test_an_sms_of_two_messages_says_which_character_costs_the_second(world: World) -> None:
+    text = "It’s here: our new spring catalogue, with everything for the garden and the house."
+    brief = {"template_id": "brief", "variants": [{"variant_id": "a", "content": {"en": {"text": text}}}]}
+    [variant] = preview(world, brief, {"channel": "sms"})["variants"]
+    assert variant["findings"] == [
+        {"kind": "segments", "part": "text", "message": "takes 2 segments because of ’; with ' it would take 1"}
+    ]
+    assert preview(world, brief, {})["variants"][0]["findings"] == []
+
+
 @pytest.mark.parametrize("body", [{"all_locales": "yes"}, {"all_locales": None}, {"every_locale": True}])
 def test_a_preview_that_asks_wrongly_is_refused(world: World, body: dict[str, Any]) -> None:
     headers = {"HTTP_X_API_KEY": world.key, "CONTENT_TYPE": "application/json"}
