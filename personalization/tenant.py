@@ -140,7 +140,7 @@ class Voice:
     banned_phrases   : in no part; required_phrases : in every body of a message
     max_emoji, max_exclamations : in one part, None = any number
     capitals         : whether words may be written in capitals; acronyms always may
-    max_grade        : US school grade of an English text; max_lix : LIX of a text in another language
+    max_grade        : US school grade of an English text; max_lix : language -> LIX, since the same text has another in each
     footers          : of those that hold for a message the one that names most must end it, the first of equals
     """
 
@@ -153,7 +153,7 @@ class Voice:
     capitals: bool = True
     acronyms: tuple[str, ...] = ()
     max_grade: float | None = None
-    max_lix: float | None = None
+    max_lix: Mapping[str, float] = field(default_factory=dict)
     footers: tuple[Footer, ...] = ()
 
     def footer(self, channel: str, country: str, language: str) -> Footer | None:

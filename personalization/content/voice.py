@@ -126,8 +126,8 @@ def _shouted(voice: Voice, shown: _Shown) -> Iterator[str]:
 
 
 def _hard(voice: Voice, shown: _Shown, language: str) -> Iterator[str]:
-    english = language.partition("-")[0] == "en"
-    most, formula, name = (voice.max_grade, grade, "grade") if english else (voice.max_lix, lix, "LIX")
+    spoken = language.partition("-")[0]
+    most, formula, name = (voice.max_grade, grade, "grade") if spoken == "en" else (voice.max_lix.get(spoken), lix, "LIX")
     if most is None or script_of(language) not in _LIX_SCRIPTS:
         return
     score = formula(_ADDRESSES.sub(" ", shown.visible))

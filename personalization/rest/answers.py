@@ -771,7 +771,7 @@ class VoiceDocument(Struct):
     capitals: bool
     acronyms: list[str]
     max_grade: float | None
-    max_lix: float | None
+    max_lix: dict[str, float]
     footers: list[FooterBody]
 
 

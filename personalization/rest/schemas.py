@@ -536,6 +536,7 @@ class RetrainingPatch(Body):
 
 Tone = Annotated[float, Meta(ge=-1, le=1, description="formal -1 … casual 1; reserved -1 … warm 1")]
 Phrase = Annotated[str, Meta(min_length=1, max_length=500)]
+AnyRegion = Annotated[str, Meta(pattern=_form("[a-z]{2,3}", "a language without region, like de"))]
 Phrases = Annotated[list[Phrase], Meta(max_length=200)]
 
 
@@ -581,7 +582,13 @@ class VoicePatch(Body):
         | None
     ) = None
     max_lix: (
-        Annotated[float, Meta(ge=0, le=200, description="LIX of a text in another language of Latin, Cyrillic or Greek letters")]
+        Annotated[
+            dict[AnyRegion, Annotated[float, Meta(ge=0, le=200)] | None],
+            Meta(
+                description="Language of Latin, Cyrillic or Greek letters, English aside -> LIX of a text, from 20 words on",
+                examples=[{"sv": 35, "de": 50}],
+            ),
+        ]
         | None
     ) = None
     footers: Annotated[list[FooterBody], Meta(max_length=200)] | None = None

@@ -14,6 +14,7 @@ VOICE = Voice(
     banned_phrases=("for free",),
     max_emoji=0,
     max_grade=8.0,
+    max_lix={"de": 50.0},
     footers=(Footer(text="Reply STOP to end", channel="sms", country="US", language="en-US"),),
 )
 

@@ -106,6 +106,7 @@ WRONG: list[tuple[type[Any], Any, str]] = [
     (schemas.ConfigPatch, {"voice": {"tone": {"warm": 2}}}, "voice.tone.warm"),
     (schemas.ConfigPatch, {"voice": {"footers": [{"channel": "sms"}]}}, "voice.footers.0.text"),
     (schemas.ConfigPatch, {"voice": {"footers": [{"text": "x", "country": "de"}]}}, "voice.footers.0.country"),
+    (schemas.ConfigPatch, {"voice": {"max_lix": {"de-DE": 50}}}, "voice.max_lix"),
     (schemas.ConfigPatch, {"voice": {"mood": "good"}}, "voice.mood"),
     (schemas.NewApiKey, {"role": "root", "name": "x"}, "role"),
     (schemas.Revocation, {}, ""),
