@@ -536,7 +536,7 @@ class RetrainingPatch(Body):
 
 Tone = Annotated[float, Meta(ge=-1, le=1, description="formal -1 … casual 1; reserved -1 … warm 1")]
 Phrase = Annotated[str, Meta(min_length=1, max_length=500)]
-AnyRegion = Annotated[str, Meta(pattern=_form("[a-z]{2,3}", "a language without region, like de"))]
+BaseLanguage = Annotated[str, Meta(pattern=_form("[a-z]{2,3}", "a language without region, like de"))]
 Phrases = Annotated[list[Phrase], Meta(max_length=200)]
 
 
@@ -583,7 +583,7 @@ class VoicePatch(Body):
     ) = None
     max_lix: (
         Annotated[
-            dict[AnyRegion, Annotated[float, Meta(ge=0, le=200)] | None],
+            dict[BaseLanguage, Annotated[float, Meta(ge=0, le=200)] | None],
             Meta(
                 description="Language of Latin, Cyrillic or Greek letters, English aside -> LIX of a text, from 20 words on",
                 examples=[{"sv": 35, "de": 50}],
