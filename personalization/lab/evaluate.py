@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from personalization.lab import churn, coverage, engagement, hours, mailing, purchases, targeting
+from personalization.lab import churn, coverage, engagement, hours, mailing, purchases, targeting, words
 from personalization.lab.datasets import DataMissing
 from personalization.lab.pages import Bar, Chart, Line, LineChart
 from personalization.lab.scores import Score
@@ -42,6 +42,7 @@ TASKS = (
     Task(churn.IRANIAN, churn.IRANIAN_FILES, churn.iranian),
     Task(churn.BANK, churn.BANK_FILES, churn.bank_response),
     Task(engagement.TASK, (), engagement.engagement),
+    Task(words.LANGUAGE, words.LANGUAGE_FILES, words.language),
 )
 
 
