@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from personalization.lab import churn, coverage, engagement, hours, mailing, purchases, targeting, words
+from personalization.lab import churn, coverage, engagement, feelings, hours, mailing, purchases, targeting, words
 from personalization.lab.datasets import DataMissing
 from personalization.lab.pages import Bar, Chart, Line, LineChart
 from personalization.lab.scores import Score
@@ -43,6 +43,10 @@ TASKS = (
     Task(churn.BANK, churn.BANK_FILES, churn.bank_response),
     Task(engagement.TASK, (), engagement.engagement),
     Task(words.LANGUAGE, words.LANGUAGE_FILES, words.language),
+    Task(feelings.TWEETS, feelings.TWEETS_FILES, feelings.tweets_polarity),
+    Task(feelings.UMSAB, feelings.UMSAB_FILES, feelings.umsab_sentiment),
+    Task(feelings.XED, feelings.XED_FILES, feelings.xed_feelings),
+    Task(feelings.GOEMOTIONS, feelings.GOEMOTIONS_FILES, feelings.goemotions_feelings),
 )
 
 

@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from personalization.lab.corpora import NOTHING, Marked, languages
+from personalization.lab.feelings import taught_reader
 from personalization.lab.scores import Score
 from personalization.learning.intervals import wilson
 from personalization.models import language as language_model
+from personalization.models import sentiment
 from personalization.models.language import LanguageModel, fit
 from personalization.models.shipped import FOLDER, kept
 
@@ -68,7 +70,11 @@ def _language_score(model: LanguageModel, kind: str, marked: Marked) -> Score:
 
 def build(folder: Path, into: Path = FOLDER) -> dict[str, int]:
     """Write the shipped models; name -> bytes. Raises DataMissing."""
-    return {language_model.NAME: kept(language_model.NAME, taught_language(languages(folder)).pack(), into)}
+    packed = {
+        language_model.NAME: taught_language(languages(folder)).pack(),
+        sentiment.NAME: taught_reader(folder).pack(),
+    }
+    return {name: kept(name, model, into) for name, model in packed.items()}
 
 
 if __name__ == "__main__":
