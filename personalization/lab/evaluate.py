@@ -47,6 +47,7 @@ TASKS = (
     Task(feelings.UMSAB, feelings.UMSAB_FILES, feelings.umsab_sentiment),
     Task(feelings.XED, feelings.XED_FILES, feelings.xed_feelings),
     Task(feelings.GOEMOTIONS, feelings.GOEMOTIONS_FILES, feelings.goemotions_feelings),
+    Task(feelings.GROUPED, feelings.GOEMOTIONS_FILES, feelings.goemotions_groups),
 )
 
 

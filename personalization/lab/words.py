@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from personalization.lab.corpora import NOTHING, Marked, languages
-from personalization.lab.feelings import taught_reader
+from personalization.lab.reader import taught_reader
 from personalization.lab.scores import Score
 from personalization.learning.intervals import wilson
 from personalization.models import language as language_model

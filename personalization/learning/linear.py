@@ -87,22 +87,24 @@ def unpacked(packed: Mapping[str, Any]) -> Linear:
     return Linear(**{name: packed[name] for name in Linear.__dataclass_fields__})
 
 
-def fit(counts: sparse.csr_array, outcomes: Array, plan: Plan, rng: np.random.Generator) -> Linear:
-    """counts: (n, 2^bits). outcomes: (n, k) 0 or 1, NaN where it is not known. Raises ArrayInvalid."""
+def fit(counts: sparse.csr_array, outcomes: Array, plan: Plan, rng: np.random.Generator, weights: Array | None = None) -> Linear:
+    """counts: (n, 2^bits). outcomes: (n, k) 0 or 1, NaN where it is not known. weights: (n,) what each text counts for, 1 unless
+    given. Raises ArrayInvalid."""
+    shares = np.ones(len(outcomes)) if weights is None else weights
     known = ~np.isnan(outcomes)
     if len(outcomes) != counts.shape[0] or not len(outcomes) or not known.any(axis=0).all():
         raise ArrayInvalid("outcomes", "are none, not as many as texts, or one of them is never known", "give one a text")
-    z = held_out(counts, outcomes, plan, rng)
+    z = held_out(counts, outcomes, plan, rng, shares)
     columns = [(outcomes[known[:, k], k], expit(z[known[:, k], k])) for k in range(outcomes.shape[1])]
     scales = [platt(y, p) for y, p in columns]
     best = [threshold(y, scale(p)) for (y, p), scale in zip(columns, scales, strict=True)]
-    slots, idf, weights, constants = _weights(counts, outcomes, plan)
-    units = np.maximum(np.abs(weights).max(axis=0, initial=0.0), 1e-9).astype(np.float32) / _STEPS
+    slots, idf, w, constants = _weights(counts, outcomes, plan, shares)
+    units = np.maximum(np.abs(w).max(axis=0, initial=0.0), 1e-9).astype(np.float32) / _STEPS
     return Linear(
         bits=int(counts.shape[1]).bit_length() - 1,
         slots=slots,
         idf=idf,
-        steps=np.round(weights / units).astype(np.int8),
+        steps=np.round(w / units).astype(np.int8),
         units=units,
         constants=constants,
         slopes=np.array([scale.slope for scale in scales], np.float32),
@@ -111,13 +113,13 @@ def fit(counts: sparse.csr_array, outcomes: Array, plan: Plan, rng: np.random.Ge
     )
 
 
-def held_out(counts: sparse.csr_array, outcomes: Array, plan: Plan, rng: np.random.Generator) -> Array:
+def held_out(counts: sparse.csr_array, outcomes: Array, plan: Plan, rng: np.random.Generator, shares: Array) -> Array:
     """z of each half of the texts from the other half, (n, k)."""
     z = np.empty(outcomes.shape)
     half = folds_of(len(outcomes), 2, rng) == 0
     for judged in (half, ~half):
-        slots, idf, weights, constants = _weights(counts[~judged], outcomes[~judged], plan)
-        z[judged] = _scaled(counts[judged], slots, idf) @ weights + constants
+        slots, idf, w, constants = _weights(counts[~judged], outcomes[~judged], plan, shares[~judged])
+        z[judged] = _scaled(counts[judged], slots, idf) @ w + constants
     return z
 
 
@@ -129,12 +131,12 @@ def threshold(y: Array, p: Array) -> float:
 
 
 def _weights(
-    counts: sparse.csr_array, outcomes: Array, plan: Plan
+    counts: sparse.csr_array, outcomes: Array, plan: Plan, shares: Array
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float16], Floats, Floats]:
     texts = np.bincount(counts.indices, minlength=counts.shape[1])
     slots = np.flatnonzero(texts >= plan.least).astype(np.uint32)
     idf = (np.log((1.0 + counts.shape[0]) / (1.0 + texts[slots])) + 1.0).astype(np.float16)
-    weights, constants = solved(_scaled(counts, slots, idf), outcomes, plan)
+    weights, constants = solved(_scaled(counts, slots, idf), outcomes, plan, shares)
     largest = np.sort(np.argsort(-np.abs(weights).max(axis=1, initial=0.0), kind="stable")[: plan.kept])
     return slots[largest], idf[largest], weights[largest], constants
 
@@ -148,28 +150,28 @@ def _scaled(counts: sparse.csr_array, slots: npt.NDArray[np.uint32], idf: npt.ND
     return x
 
 
-def solved(x: sparse.csr_array, outcomes: Array, plan: Plan) -> tuple[Floats, Floats]:
-    """weights (g, k), constants (k,). Each outcome by itself, from the texts it is known of."""
+def solved(x: sparse.csr_array, outcomes: Array, plan: Plan, shares: Array) -> tuple[Floats, Floats]:
+    """weights (g, k), constants (k,). Each outcome by itself, from the texts it is known of. shares: (n,) what each counts for."""
     found = []
     for y in outcomes.T:
         known = np.flatnonzero(~np.isnan(y))
-        found.append(_one(sparse.csr_array(x[known]), y[known], plan))
+        found.append(_one(sparse.csr_array(x[known]), y[known], plan, shares[known]))
     together = np.stack(found, axis=1)
     return together[:-1].astype(np.float32), together[-1].astype(np.float32)
 
 
-def _one(x: sparse.csr_array, y: Array, plan: Plan) -> Array:
+def _one(x: sparse.csr_array, y: Array, plan: Plan, shares: Array) -> Array:
     """Weights and constant, (g + 1,); the search starts from the base rate."""
     transposed = sparse.csr_array(x.T)
 
     def loss(w: Array) -> tuple[float, Array]:
         z = x @ w[:-1].astype(np.float32) + w[-1]
-        residual = expit(z) - y
+        residual = shares * (expit(z) - y)
         slope = transposed @ residual.astype(np.float32) + plan.penalty * w[:-1]
-        misfit = float((np.logaddexp(0.0, z) - y * z).sum())
+        misfit = float(shares @ (np.logaddexp(0.0, z) - y * z))
         return misfit + 0.5 * plan.penalty * float(w[:-1] @ w[:-1]), np.append(slope, residual.sum())
 
-    rate = (y.sum() + 0.5) / (len(y) + 1.0)
+    rate = (shares @ y + 0.5) / (shares.sum() + 1.0)
     start = np.append(np.zeros(x.shape[1]), np.log(rate / (1.0 - rate)))
     options = {"maxiter": plan.iterations, "maxcor": _MEMORY, "ftol": _TOLERANCE}
     return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x, np.float64)

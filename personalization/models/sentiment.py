@@ -15,17 +15,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit
-from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from personalization.learning.evaluation import Array
 from personalization.learning.linear import Linear, unpacked
 from personalization.learning.ngrams import CHARACTERS, Recipe, windows
 from personalization.models.language import language_model
 from personalization.models.shipped import shipped
+
+if TYPE_CHECKING:
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 NAME, ENGLISH = "sentiment", "en"
 RECIPE = Recipe(characters=(3, 4, 5), words=2, bits=21)
@@ -129,6 +131,9 @@ def blended(blend: Array, compound: Array, z: Array) -> Array:
 
 @cache
 def _vader() -> SentimentIntensityAnalyzer:
+    """Imported when first asked: it reads its lexicon, and brings an HTTP client along that nobody uses."""
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
     return SentimentIntensityAnalyzer()
 
 

@@ -17,7 +17,7 @@ from tests.api.fake_service import FakeHouse, FakeService
 PATH = "/api/v1/ai/analyze-sentiment"
 CALM = [
     "",
-    "Lovely!",
+    "Lovely, thank you for your quick help!",
     "هذا رائع جدا، شكرا",
     "זה נורא",
     "👍🏽👨‍👩‍👧 ❤️",

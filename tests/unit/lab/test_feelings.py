@@ -9,22 +9,25 @@ import numpy as np
 import pytest
 
 from personalization.lab import feelings
+from personalization.lab.corpora import goemotions, xed
 from personalization.lab.datasets import DEFAULT_FOLDER
 from personalization.lab.evaluate import Step
-from personalization.lab.feelings import macro_f1, polarity
+from personalization.lab.feelings import macro_f1
+from personalization.lab.reader import polarity, teaching_texts
 from personalization.lab.scores import Score
 from personalization.settings import settings_from
 
 DATA = Path(settings_from().data_dir or DEFAULT_FOLDER)
-TASKS = {
-    feelings.TWEETS_FILES: feelings.tweets_polarity,
-    feelings.UMSAB_FILES: feelings.umsab_sentiment,
-    feelings.XED_FILES: feelings.xed_feelings,
-    feelings.GOEMOTIONS_FILES: feelings.goemotions_feelings,
-}
+TASKS = (
+    pytest.param(feelings.TWEETS_FILES, feelings.tweets_polarity),
+    pytest.param(feelings.UMSAB_FILES, feelings.umsab_sentiment),
+    pytest.param(feelings.XED_FILES, feelings.xed_feelings),
+    pytest.param(feelings.GOEMOTIONS_FILES, feelings.goemotions_feelings),
+    pytest.param(feelings.GOEMOTIONS_FILES, feelings.goemotions_groups, marks=pytest.mark.long),
+)
 
 
-@pytest.mark.parametrize(("files", "task"), TASKS.items(), ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(("files", "task"), TASKS, ids=lambda value: getattr(value, "__name__", ""))
 def test_every_figure_asked_for_is_reached(files: tuple[str, ...], task: Callable[[Path, Step], list[Score]]) -> None:
     if missing := [name for name in files if not (DATA / name).exists()]:
         pytest.skip(f"{', '.join(missing)} not in {DATA}; set PERSONALIZATION_DATA")
@@ -49,7 +52,7 @@ def test_a_text_of_mixed_feelings_has_no_polarity() -> None:
 def test_what_judges_the_reader_never_taught_it() -> None:
     if any(not (DATA / name).exists() for name in feelings.XED_FILES):
         pytest.skip(f"XED is not in {DATA}; set PERSONALIZATION_DATA")
-    taught = set(feelings._teaching(DATA)[0])
+    taught = set(teaching_texts(DATA)[0])
     for name in feelings.XED_FILES:
-        assert not taught & set(feelings.xed(DATA, name).apart()[1].texts)
-    assert not taught & set(feelings.goemotions(DATA)[1].texts)
+        assert not taught & set(xed(DATA, name).apart()[1].texts)
+    assert not taught & set(goemotions(DATA)[1].texts)

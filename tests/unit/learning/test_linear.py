@@ -7,7 +7,7 @@ import pytest
 
 from personalization.errors import ArrayInvalid
 from personalization.learning.calibration import expected_calibration_error
-from personalization.learning.linear import Linear, Plan, fit, threshold, unpacked
+from personalization.learning.linear import Linear, Plan, fit, solved, threshold, unpacked
 from personalization.learning.ngrams import Recipe, counts, windows
 
 RECIPE = Recipe(characters=(), words=1, bits=14)
@@ -94,3 +94,12 @@ def test_outcomes_that_are_never_known_are_refused() -> None:
         fit(counts(["a b"], RECIPE), np.array([[np.nan]]), Plan(), np.random.default_rng(1))
     with pytest.raises(ArrayInvalid):
         fit(counts(["a b"], RECIPE), np.zeros((2, 1)), Plan(), np.random.default_rng(1))
+
+
+def test_a_text_that_counts_twice_is_as_two_of_it() -> None:
+    texts, y = made_up(300)
+    x, plan = counts(texts, RECIPE), Plan(penalty=1.0, iterations=300)
+    once = solved(x, y[:, :1], plan, np.ones(300) + (np.arange(300) < 100))
+    twice = solved(counts([*texts, *texts[:100]], RECIPE), np.concatenate([y, y[:100]])[:, :1], plan, np.ones(400))
+    assert np.abs(once[0] - twice[0]).max() < 0.02
+    assert once[1] == pytest.approx(twice[1], abs=0.02)
