@@ -5,7 +5,7 @@
 idf_g = ln((1 + n) / (1 + n_g)) + 1 (Salton and Buckley 1988). The weights make the likelihood less penalty |w|^2 / 2 greatest
 (L-BFGS, Liu and Nocedal 1989); slope and shift are Platt's, fitted on texts held out in two folds, where also the threshold is
 found at which each outcome's F1 is greatest (Lipton, Elkan and Narayanaswamy 2014). Only the n-grams with the largest weights
-are kept, in 255 steps. O(iterations x n-grams x outcomes).
+are kept, coarsely. O(iterations x n-grams x outcomes).
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """slots, idf : (g,) n-grams that count, ascending, of 2^bits    steps : (g, k) weights in units of (k,)
+    """slots, idf : (g,) n-grams that count, ascending, of 2^bits
+    steps : (g, k) signed roots of the weights over their units (k,), in 127ths, for most weights are small
     constants, slopes, shifts, thresholds : (k,), thresholds on the probability"""
 
     bits: int
@@ -77,7 +78,8 @@ class Linear:
         """slot -> row or -1, idf (g,) and weights (g, k)."""
         index = np.full(1 << self.bits, -1, np.int32)
         index[self.slots] = np.arange(len(self.slots), dtype=np.int32)
-        return index, self.idf.astype(np.float32), self.steps * self.units
+        roots = self.steps.astype(np.float32) / np.float32(_STEPS)
+        return index, self.idf.astype(np.float32), np.asarray(roots * np.abs(roots) * self.units, np.float32)
 
     def pack(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in Linear.__dataclass_fields__}
@@ -99,12 +101,12 @@ def fit(counts: sparse.csr_array, outcomes: Array, plan: Plan, rng: np.random.Ge
     scales = [platt(y, p) for y, p in columns]
     best = [threshold(y, scale(p)) for (y, p), scale in zip(columns, scales, strict=True)]
     slots, idf, w, constants = _weights(counts, outcomes, plan, shares)
-    units = np.maximum(np.abs(w).max(axis=0, initial=0.0), 1e-9).astype(np.float32) / _STEPS
+    units = np.maximum(np.abs(w).max(axis=0, initial=0.0), 1e-9).astype(np.float32)
     return Linear(
         bits=int(counts.shape[1]).bit_length() - 1,
         slots=slots,
         idf=idf,
-        steps=np.round(w / units).astype(np.int8),
+        steps=np.round(np.sign(w) * np.sqrt(np.abs(w / units)) * _STEPS).astype(np.int8),
         units=units,
         constants=constants,
         slopes=np.array([scale.slope for scale in scales], np.float32),
