@@ -1,14 +1,15 @@
 """The AI models suite: what the architecture calls models, over the families and versions that serve.
 
 `BaseAIModel` is what a host program programs against; its verbs are coroutines, as in the architecture's samples, and run off the
-event loop where they take time. `BehavioralAnalysisModel` is any predictive family with one of its fitted models.
+event loop where they take time. `BehavioralAnalysisModel` is any predictive family with one of its fitted models, `SentimentModel`
+the shipped reader of texts.
 """
 
 from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -18,8 +19,10 @@ import numpy as np
 from personalization.errors import Conflict
 from personalization.learning.tables import Value
 from personalization.models.base import Examples, Explained, Family, Features, Model
+from personalization.models.sentiment import sentiment_reader
+from personalization.version import VERSION
 
-__all__ = ["BaseAIModel", "BehavioralAnalysisModel", "ModelPrediction"]
+__all__ = ["BaseAIModel", "BehavioralAnalysisModel", "ModelPrediction", "SentimentModel"]
 
 Document = dict[str, Any]
 
@@ -98,6 +101,42 @@ class BehavioralAnalysisModel(BaseAIModel):
         if self._model is None:
             raise Conflict(f"{self.model_id} has no prior and was not taught yet: await train(examples) first.")
         return self._model
+
+
+class SentimentModel(BaseAIModel):
+    """The shipped reader of sentiment and emotion. It is taught where it is built, so `train` is refused.
+
+    config : `language` of all texts, told from each unless given. Takes a text to predict, (text, label) pairs to be judged.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        super().__init__("sentiment", "logistic regressions over n-grams, with VADER in English", dict(config or {}))
+
+    async def train(self, training_data: Any) -> Document:
+        raise Conflict("sentiment ships taught: build it anew from your texts with python -m personalization.lab.words DATA.")
+
+    async def predict(self, features: str) -> ModelPrediction:
+        began = perf_counter()
+        (found,) = await asyncio.to_thread(sentiment_reader().read, [features], self.config.get("language"))
+        return ModelPrediction(
+            value={"sentiment": found.sentiment, "label": found.label, "language": found.language, **found.emotions},
+            confidence={"label": found.confidence},
+            explanation={},
+            model_id=self.model_id,
+            model_version=VERSION,
+            latency_ms=(perf_counter() - began) * 1e3,
+        )
+
+    async def evaluate(self, test_data: Sequence[tuple[str, str]]) -> Document:
+        texts, labels = zip(*test_data, strict=True)
+        found = await asyncio.to_thread(sentiment_reader().read, texts, self.config.get("language"))
+        right = sum(reading.label == label for reading, label in zip(found, labels, strict=True))
+        base = max(map(labels.count, labels))
+        return {
+            "cases": len(labels),
+            "metrics": {"accuracy": right / len(labels)},
+            "base_rates": {"accuracy": base / len(labels)},
+        }
 
 
 def _confidence(found: Explained) -> float | None:

@@ -487,7 +487,10 @@ def _parser() -> argparse.ArgumentParser:
 
     a = command("evaluate", _evaluate, "Measure on logs of real people how good what is learned is.")
     a.add_argument("--data", type=Path, help="folder of the gzipped CSV files; default: PERSONALIZATION_DATA")
-    a.add_argument("--model", help="only the tasks of one model: churn, engagement, evaluation, hours, policy, purchases, uplift")
+    a.add_argument(
+        "--model",
+        help="only the tasks of one model; an unknown name lists them",
+    )
     a.add_argument("--peers", action="store_true", help="fit others' libraries in the same folds (extra peers)")
     a.add_argument("--tenant", help="instead: what other policies would have earned, from this tenant's own log")
     a.add_argument("--template", help="of that tenant; default: all")

@@ -30,6 +30,7 @@ from personalization.operations.outcomes import Outcomes
 from personalization.operations.policies import Policies
 from personalization.operations.privacy import Privacy
 from personalization.operations.profiles import Profiles
+from personalization.operations.sentiment import analyzed
 from personalization.operations.templates import Templates
 from personalization.operations.training import Examine
 from personalization.orchestration import Queue
@@ -251,6 +252,10 @@ class PersonalizationService:
 
     def analyze_behavior(self, user_id: str, analysis_type: str | None = None) -> Document:
         return self._insights.analysis(user_id, analysis_type)
+
+    def analyze_sentiment(self, texts: Sequence[str], language: str | None = None) -> Document:
+        """language: of all texts, told from each when None. Raises Invalid for one that CLDR does not know."""
+        return analyzed(texts, language)
 
     # -- models ------------------------------------------------------------------------------------------------------
 

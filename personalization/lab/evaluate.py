@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from personalization.errors import MisconfiguredError
-from personalization.lab import churn, coverage, engagement, hours, mailing, peers, purchases, targeting
+from personalization.lab import churn, coverage, engagement, feelings, hours, mailing, peers, purchases, targeting, words
 from personalization.lab.datasets import DataMissing
 from personalization.lab.pages import Bar, Chart, Line, LineChart
 from personalization.lab.scores import Curve, Score
@@ -64,6 +64,12 @@ TASKS = (
     _churn(churn.IRANIAN, churn.IRANIAN_FILES, churn.iranian),
     _churn(churn.BANK, churn.BANK_FILES, churn.bank_response),
     Task(engagement.TASK, (), engagement.engagement, "engagement"),
+    Task(words.LANGUAGE, words.LANGUAGE_FILES, words.language, "language"),
+    Task(feelings.TWEETS, feelings.TWEETS_FILES, feelings.tweets_polarity, "sentiment"),
+    Task(feelings.UMSAB, feelings.UMSAB_FILES, feelings.umsab_sentiment, "sentiment"),
+    Task(feelings.XED, feelings.XED_FILES, feelings.xed_feelings, "sentiment"),
+    Task(feelings.GOEMOTIONS, feelings.GOEMOTIONS_FILES, feelings.goemotions_feelings, "sentiment"),
+    Task(feelings.GROUPED, feelings.GOEMOTIONS_FILES, feelings.goemotions_groups, "sentiment"),
 )
 
 

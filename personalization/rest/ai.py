@@ -1,4 +1,4 @@
-"""/ai: the models, and what they say of behaviour."""
+"""/ai: the models, and what they say of behaviour and of texts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from flask_restx import Namespace, Resource
 
 from personalization.rest import answers, schemas
 from personalization.rest.answering import answer
+from personalization.rest.conversion import expect_few
 from personalization.rest.documentation import described
 from personalization.rest.guards import Call, guard
 from personalization.rest.query import PAGE
@@ -99,3 +100,16 @@ class BehaviorResource(Resource):  # type: ignore[misc]
         """What one person's recorded behaviour says."""
         wanted = schemas.read(schemas.AnalyzeBehavior, call.body())
         return answer(call.service.analyze_behavior(wanted.user_id, wanted.analysis_type))
+
+
+@namespace.route("/analyze-sentiment")
+class SentimentResource(Resource):  # type: ignore[misc]
+    @described(answers.SentimentAnalysis, body=schemas.AnalyzeSentiment)
+    @guard(Permission.ANALYZE_BEHAVIOR)
+    def post(self, call: Call) -> Response:
+        """How the writers of up to 1,000 texts feel: sentiment in many languages, emotions, and in which language it is. Nothing
+        of the texts is kept."""
+        document = call.body()
+        expect_few(document, "texts")
+        wanted = schemas.read(schemas.AnalyzeSentiment, document)
+        return answer(call.service.analyze_sentiment(wanted.texts, wanted.language))

@@ -34,6 +34,7 @@ from personalization.vocabulary import (
 
 Time = Annotated[str, Meta(description="RFC 3339 with offset", examples=["2026-11-23T10:00:00Z"])]
 Sentiment = Annotated[float, Meta(ge=-1, le=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class FieldProblem(Struct):
@@ -669,6 +670,25 @@ class BehaviorFinding(Struct):
 class BehaviorAnalysis(Struct):
     user_id: str
     analyses: Annotated[list[BehaviorFinding], Meta(description="The one asked for, or all four")]
+
+
+class TextSentiment(Struct):
+    language: Annotated[str, Meta(description="ISO 639-1; und where the text has no words", examples=["en"])]
+    sentiment: Annotated[Sentiment, Meta(description="P(positive) less P(negative)")]
+    label: Literal["negative", "neutral", "positive"]
+    emotions: Annotated[
+        dict[str, Share],
+        Meta(
+            description="Probability that the text shows it: anger, anticipation, disgust, fear, joy, sadness, surprise, trust; "
+            "in English 21 finer ones besides",
+            examples=[{"joy": 0.81, "anger": 0.02}],
+        ),
+    ]
+    confidence: Annotated[Share, Meta(description="Probability of the label, calibrated on held-out texts")]
+
+
+class SentimentAnalysis(Struct):
+    results: Annotated[list[TextSentiment], Meta(description="One a text, in its order")]
 
 
 # -- management

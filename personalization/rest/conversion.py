@@ -39,9 +39,14 @@ def items(document: Any, name: str) -> list[Any]:
     listed = document.get(name)
     if not isinstance(listed, list):
         raise Invalid.field(name, "must be a list" if name in document else "is required")
-    if len(listed) > MAXIMUM_ITEMS:
-        raise TooLarge(name, MAXIMUM_ITEMS, "items")
+    expect_few(document, name)
     return listed
+
+
+def expect_few(document: Any, name: str) -> None:
+    """Raises TooLarge where the document holds a list `name` that is longer than may be sent at once."""
+    if isinstance(document, dict) and isinstance(listed := document.get(name), list) and len(listed) > MAXIMUM_ITEMS:
+        raise TooLarge(name, MAXIMUM_ITEMS, "items")
 
 
 def request_of(tenant_id: str, document: Any, idempotency_key: str | None = None) -> PersonalizationRequest:

@@ -456,6 +456,17 @@ class AnalyzeBehavior(Body):
         _expect_printable(self, ("user_id", "analysis_type"))
 
 
+class AnalyzeSentiment(Body):
+    texts: Annotated[
+        list[Annotated[str, Meta(description="Its first 4,000 characters are read")]],
+        Meta(min_length=1, max_length=1000, examples=[["Lovely, thank you!", "Das kam viel zu spät."]]),
+    ]
+    language: Annotated[Language, Meta(description="Of all texts; told from each when absent")] | None = None
+
+    def __post_init__(self) -> None:
+        _expect_printable(self, ("language",))
+
+
 # -- management
 
 

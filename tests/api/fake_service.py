@@ -210,6 +210,9 @@ class FakeService:
     def analyze_behavior(self, user_id: str, analysis_type: str | None) -> dict[str, Any]:
         return {"user_id": user_id, "analysis_type": analysis_type}
 
+    def analyze_sentiment(self, texts: list[str], language: str | None) -> dict[str, Any]:
+        return {"results": [{"language": language or "en"} for _ in texts]}
+
     def config(self) -> dict[str, Any]:
         return {"service_level": "enterprise"}
 

@@ -27,6 +27,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/personalization/templates/<id:template_id>/preview"): {"context": {"first_name": "Ada"}},
     ("PUT", "/insights/users/<id:user_id>/preferences"): {"trigger": "context_shift", "content_preferences": {"tone": "dry"}},
     ("POST", "/ai/analyze-behavior"): {"user_id": "u"},
+    ("POST", "/ai/analyze-sentiment"): {"texts": ["Lovely!", "Schade."]},
     ("POST", "/management/tokens/revoke"): {"jti": "j"},
     ("POST", "/management/api-keys"): {"role": "service", "name": "n"},
     ("PATCH", "/management/config"): {"exploration": 0.2, "reward": {"wait_time": "PT1H"}},

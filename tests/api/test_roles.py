@@ -52,6 +52,7 @@ CONTRACT = {
     ("POST", "/ai/models/<id:model_id>/promote"): {"manage_models"},
     ("POST", "/ai/models/<id:model_id>/rollback"): {"manage_models"},
     ("POST", "/ai/analyze-behavior"): {"analyze_behavior"},
+    ("POST", "/ai/analyze-sentiment"): {"analyze_behavior"},
     ("GET", "/management/health"): set(),
     ("GET", "/management/stats"): set(),
     ("POST", "/management/tokens"): set(),

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from personalization.ai_models import BaseAIModel, BehavioralAnalysisModel
+from personalization.ai_models import BaseAIModel, BehavioralAnalysisModel, SentimentModel
 from personalization.errors import Conflict
 from tests.conftest import NOW
 from tests.planted import Planted, planted
@@ -39,3 +39,18 @@ def test_fewer_examples_leave_less_confidence() -> None:
         return found
 
     assert asyncio.run(confidence(50)) < asyncio.run(confidence(5_000))
+
+
+def test_the_reader_of_texts_is_asked_and_judged_and_says_where_it_is_taught() -> None:
+    async def life() -> None:
+        model = SentimentModel({"language": "en"})
+        found = await model.predict("I love it, thank you so much!")
+        assert found.value["label"] == "positive"
+        assert float(found.value["joy"]) > float(found.value["anger"])  # type: ignore[arg-type]
+        assert 1.0 / 3.0 <= float(found.confidence["label"]) <= 1.0  # type: ignore[arg-type]
+        pairs = [("I love it!", "positive"), ("I hate it!", "negative"), ("What an awful day", "negative")]
+        assert (await model.evaluate(pairs))["metrics"]["accuracy"] > 2.0 / 3.0
+        with pytest.raises(Conflict, match=r"lab\.words"):
+            await model.train(pairs)
+
+    asyncio.run(life())
