@@ -86,7 +86,7 @@ def test_prices_are_due_after_an_hour_or_a_24th_of_the_period_and_when_one_ends(
 # -- in a world whose truth is known ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_ten_thousand_decisions_at_prices_come_close_to_the_best_in_hindsight_and_beat_first_come_first_served(seed: int) -> None:
     world = World(seed)
     world.service.patch_config({"budgets": BUDGETS})
