@@ -11,7 +11,7 @@ from personalization.errors import Invalid
 from personalization.lab.tables import table_of
 from personalization.models.base import Examples
 from personalization.operations.examples import examples_of_table
-from personalization.operations.model_life import ModelLife
+from personalization.operations.model_life import COMMAND, ModelLife
 from personalization.operations.training import Lineage
 
 Document = dict[str, Any]
@@ -25,12 +25,12 @@ def taught_by_log(life: ModelLife, model_ids: Sequence[str], bars: Bars) -> list
     told = []
     for model_id in model_ids:
         with bars(f"Training {model_id}") as step:
-            told.append(life.run(life.begun(model_id, "command"), step))
+            told.append(life.run(life.begun(model_id, COMMAND), step))
     return told
 
 
 def taught_by_table(life: ModelLife, model_id: str, examples: Examples, lineage: Lineage) -> Document:
-    return life.keep(life.begun(model_id, "command"), examples, lineage)
+    return life.keep(life.begun(model_id, COMMAND), examples, lineage)
 
 
 def examples_in(file: Path, outcome: str, time: str | None, person: str | None, leaks: Sequence[str]) -> Examples:
@@ -48,10 +48,14 @@ def rows_of(told: Sequence[Document]) -> list[tuple[str, ...]]:
         named = (f"{one['model_id']} {one['version']}", one["status"])
         metrics, base = one["performance_metrics"], one.get("base_rates", {})
         for i, (name, value) in enumerate(metrics.items()):
-            rows.append((*(named if not i else ("", "")), name, f"{value:.4g}", f"{base[name]:.4g}" if name in base else ""))
+            rows.append((*(named if not i else ("", "")), name, _figure(value), _figure(base.get(name))))
         if not metrics:
             rows.append((*named, "", "", ""))
     return rows
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
 
 
 COLUMNS = ("model", "status", "metric", "value", "base rate")

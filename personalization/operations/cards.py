@@ -18,6 +18,10 @@ _CASES = {
 }
 
 
+_IN_TIME = "judged on the last fifth of the cases in time; what was not known before the first of them did not teach"
+_AT_RANDOM = "judged on a fifth of the rows drawn at random, since they have no time"
+
+
 def card(told: Mapping[str, Any], family: Family) -> Document:
     """Of a version as `ModelLife.told` tells it."""
     lineage, gate = told.get("lineage") or {}, told.get("gate")
@@ -28,7 +32,7 @@ def card(told: Mapping[str, Any], family: Family) -> Document:
         "intended_use": _use(family),
         "training_data": {**lineage, "case": _CASES[family.case]},
         "evaluation": {
-            "protocol": "judged on the last fifth of the cases in time; what was not known before the first of them did not teach",
+            "protocol": _AT_RANDOM if lineage.get("file") and not lineage.get("from") else _IN_TIME,
             "performance_metrics": told["performance_metrics"],
             "base_rates": told.get("base_rates", {}),
             "calibration": told.get("calibration", {}),
@@ -80,8 +84,12 @@ def _caveats(told: Mapping[str, Any], lineage: Mapping[str, Any]) -> Iterable[st
     if lineage.get("file"):
         yield "It was taught from a file: columns that are no traits of a profile are missing when it scores."
     base, metrics = told.get("base_rates", {}), told["performance_metrics"]
-    if weak := [name for name in base if name.endswith("log_loss") and metrics[name] >= base[name]]:
+    if weak := [name for name in base if name.endswith("log_loss") and _no_better(metrics[name], base[name])]:
         yield f"It is no better than one prediction for all in {', '.join(weak)}."
+
+
+def _no_better(figure: float | None, base: float | None) -> bool:
+    return figure is not None and base is not None and figure >= base
 
 
 def _markdown(sections: Mapping[str, Any], told: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +27,8 @@ Document = dict[str, Any]
 
 #: A version of no row: the family's prior, or nothing at all.
 UNTRAINED = "untrained"
+#: Who asked for a version, where a command teaches it itself; and how long that may take.
+COMMAND, COMMAND_LASTS = "command", 12 * HOUR
 #: Microseconds between two looks at whether a live version has drifted.
 WATCH_EVERY = 6 * HOUR
 _NO_STEP: Step = lambda done, total: None  # noqa: E731
@@ -103,6 +106,16 @@ class ModelLife:
         self._shelf.family(model_id)
         return self._versions.begin(self._tenant_id, model_id, {"asked_by": by}, self._clock.now())
 
+    def waiting(self, version: ModelVersion) -> None:
+        """What the trainer does with a version in TRAINING. One that a command teaches, perhaps by a table, is left to it, and
+        given up where the command has ended without a word."""
+        if version.document.get("asked_by") != COMMAND:
+            self.run(version)
+        elif self._clock.now() - version.created_at > COMMAND_LASTS:
+            told = {**version.document, "report": ["The command that asked for it ended before it was done; give it again."]}
+            given_up = replace(version, status=ModelStatus.FAILED, document=told)
+            self._versions.trained(given_up, self._clock.now(), None, None)
+
     def run(self, version: ModelVersion, step: Step = _NO_STEP) -> Document:
         """Train a version in TRAINING on the tenant's log, keep what came of it, and promote it where that is wished."""
         now, head = self._clock.now(), self._storage.log.heads().get(self._tenant_id, 0)
@@ -130,7 +143,8 @@ class ModelLife:
             due = not newest or (newest[0].status is not ModelStatus.TRAINING and newest[0].created_at + schedule.every <= now)
             by_log = lineage.get("source") in (None, "events")  # what a table taught has an outcome of its own
             if due and by_log and head - (lineage.get("log_seq") or 0) >= family.least:
-                self.begun(model_id, "schedule")
+                with suppress(Conflict):  # somebody asked for it in this moment
+                    self.begun(model_id, "schedule")
 
     def watch(self, now: int) -> None:
         """Look whether live versions still see the world they were taught in; what was found is kept with them."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from threading import Event, Thread
 
 from personalization import telemetry
 from personalization.clock import MINUTE, Clock
-from personalization.errors import Conflict, PersonalizationError
+from personalization.errors import PersonalizationError
 from personalization.models.shelf import Shelf
 from personalization.operations.model_life import ModelLife
 from personalization.storage.base import Storage
@@ -55,26 +56,29 @@ class Trainer:
         if abs(now - self._looked) >= SCHEDULE_EVERY:
             self._looked = now
             for tenant_id in self._storage.tenants.list():
-                self._life(tenant_id).schedule(now)
-                self._life(tenant_id).watch(now)
+                self._tried(partial(self._look, tenant_id, now))
         waiting = self._storage.model_versions.training()
         for version in waiting:
-            if self._stop.is_set():
-                break
-            if version.model_id in self._shelf.families:
-                self._life(version.tenant_id).run(version)
+            if version.model_id in self._shelf.families and not self._stop.is_set():
+                self._tried(partial(self._life(version.tenant_id).waiting, version))
         self._shelf.refresh()
         return len(waiting)
 
+    def _look(self, tenant_id: str, now: int) -> None:
+        self._life(tenant_id).schedule(now)
+        self._life(tenant_id).watch(now)
+
+    def _tried(self, work: Callable[[], object]) -> None:
+        """What fails is tried again at the next look, and holds up nobody else's."""
+        try:
+            work()
+        except PersonalizationError as failure:
+            self._failures.inc()
+            log.warning("the trainer waits: %s", failure)
+        except Exception:
+            self._failures.inc()
+            log.exception("the trainer waits")
+
     def _run(self) -> None:
         while not self._stop.wait(PAUSE):
-            try:
-                self.step()
-            except Conflict:
-                continue  # somebody asked for the same version first
-            except PersonalizationError as failure:
-                self._failures.inc()
-                log.warning("the trainer waits: %s", failure)
-            except Exception:
-                self._failures.inc()
-                log.exception("the trainer waits")
+            self._tried(self.step)

@@ -69,18 +69,16 @@ def made(shelf: Shelf, version: ModelVersion, examples: Examples, lineage: Linea
             raise Invalid(_too_few(family, len(examples)))
         model = family.fit(teaching, np.random.default_rng(version.version))
         judged = family.judge(model, judging)
+        gate = gated(shelf, family, judged, judging, live)
+        known = reference(latest(teaching).table, loss(judged.losses, judging.people))
+        body = artifact.written({"model": model.pack(), "reference": known.pack()}, family.model_id)
     except Invalid as thin:
         return _failed(version, told, thin.detail)
     except Exception as broken:  # a family that somebody brought must not be tried for ever
         log.exception("%s cannot be taught", family.model_id)
         return _failed(version, told, f"The family {family.model_id} failed ({broken!r}); the server's log tells where. Mend it.")
-    gate = gated(shelf, family, judged, judging, live)
     told |= {**_figures(judged, gate), "report": _report(family, judged, teaching, judging, gate, lineage.timed)}
-    known = reference(latest(teaching).table, loss(judged.losses, judging.people))
-    packed = {"model": model.pack(), "reference": known.pack()}
-    body = artifact.written(packed, family.model_id)
-    ready = replace(version, status=ModelStatus.READY, document=told)
-    return Made(version=ready, body=body, digest=artifact.digest_of(body))
+    return Made(version=replace(version, status=ModelStatus.READY, document=told), body=body, digest=artifact.digest_of(body))
 
 
 def _failed(version: ModelVersion, told: Document, why: str) -> Made:

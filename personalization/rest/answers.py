@@ -522,7 +522,8 @@ _METRICS = (
 _STATUS = "training, ready, shadow, live, retired, failed; untrained where no version is there and no prior serves"
 _CURVES = "By outcome rows of: mean prediction, share it happened to, 95 % interval (low, high), cases"
 _GATE = (
-    "On cases neither had seen: against (the version that was live), verdict (first, better, not_worse, worse, thin), difference, …"
+    "On cases neither had seen: against (the version that was live, 0: the prior), promotes, sentence, "
+    "verdict (first, better, not worse, worse, thin)"
 )
 
 

@@ -12,7 +12,7 @@ from personalization.clock import DAY, HOUR, ManualClock
 from personalization.errors import Conflict, Invalid, NotFound, PromotionRefused
 from personalization.models.base import Case, Examples
 from personalization.models.shelf import Shelf
-from personalization.operations.model_life import ModelLife
+from personalization.operations.model_life import COMMAND, COMMAND_LASTS, ModelLife
 from personalization.operations.trainer import SCHEDULE_EVERY, Trainer
 from personalization.operations.training import Lineage
 from personalization.storage.base import Storage
@@ -242,4 +242,25 @@ def test_a_family_that_breaks_fails_once_with_its_reason(world: World, monkeypat
     failed = world.train()
     assert failed.status is ModelStatus.FAILED
     assert "ZeroDivisionError" in failed.document["report"][0]
+    assert world.trainer.step() == 0
+
+
+def test_a_version_that_a_command_teaches_is_left_to_it_and_given_up_when_it_died(world: World) -> None:
+    asked = world.life.begun("planted", COMMAND)
+    world.trainer.step()
+    assert world.life.versions("planted", 1, None)["items"][0]["status"] == "training"
+    world.clock.advance(COMMAND_LASTS + HOUR)
+    world.trainer.step()
+    given_up = world.life.versions("planted", 1, None)["items"][0]
+    assert (given_up["version"], given_up["status"]) == (str(asked.version), "failed")
+    assert "give it again" in given_up["report"][0]
+
+
+def test_a_column_of_numbers_and_text_fails_once_with_its_reason(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    mixed = world.examine("acme", Case.PERSON, NOW, None)
+    table = {**mixed.table, "trait:plan": ["a" if i % 2 else 1.0 for i in range(len(mixed))]}
+    monkeypatch.setattr(world.life, "_examine", lambda *given: replace(mixed, table=table))
+    failed = world.train()
+    assert failed.status is ModelStatus.FAILED
+    assert "trait:plan" in failed.document["report"][0]
     assert world.trainer.step() == 0
